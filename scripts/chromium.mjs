@@ -1,0 +1,48 @@
+// @ts-check
+// Where a Chromium is, and how a test starts it.
+import { spawnSync } from 'node:child_process'
+import { accessSync, constants, existsSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+
+export const flags = [
+  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+  '--disable-background-networking', '--disable-component-update', '--disable-sync',
+]
+
+/** @returns {string | undefined} its path: $CHROMIUM, else the first on the PATH */
+export function findChromium() {
+  if (process.env.CHROMIUM) return process.env.CHROMIUM
+  const folders = (process.env.PATH ?? '').split(delimiter)
+  return ['chromium', 'chromium-browser', 'google-chrome']
+    .flatMap((name) => folders.map((folder) => join(folder, name)))
+    .find(executable)
+}
+
+/** @returns {{ executablePath: string, args: string[] }} for playwright's `chromium.launch()` */
+export function launchOptions() {
+  const executablePath = findChromium()
+  if (executablePath === undefined || !executable(executablePath)) throw new Error(howToGetOne)
+  return { executablePath, args: flags }
+}
+
+/** As `launchOptions`, after installing Debian's where this may be done. */
+export function ensureChromium() {
+  if (findChromium() === undefined && process.getuid?.() === 0 && existsSync('/etc/debian_version')) {
+    console.log('chromium: apt-get install')
+    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+    for (const args of ['update -qq', 'install -y -qq --no-install-recommends chromium']) spawnSync('apt-get', args.split(' '), { stdio: 'inherit', env })
+  }
+  return launchOptions()
+}
+
+const howToGetOne = 'No Chromium was found. Install one (Debian: apt-get install chromium), or set CHROMIUM to its executable.'
+
+/** @param {string} path */
+function executable(path) {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,57 @@
+// @ts-check
+// Everything that must hold, as one command. Its last line counts what passed and failed; a check or a build counts as one test.
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { ensureChromium } from './chromium.mjs'
+
+const root = fileURLToPath(new URL('../', import.meta.url))
+const reports = mkdtempSync(join(tmpdir(), 'holdfast-test-'))
+const sum = { passed: 0, failed: 0, skipped: 0 }
+
+console.log(`chromium: ${ensureChromium().executablePath}`)
+single('check')
+single('build')
+project('unit')
+project('browser')
+project('system')
+rmSync(reports, { recursive: true, force: true })
+
+if (sum.passed + sum.failed === 0) sum.failed = 1
+console.log(`${sum.passed} passed, ${sum.failed} failed${sum.skipped > 0 ? `, ${sum.skipped} skipped` : ''}`)
+process.exitCode = sum.failed > 0 ? 1 : 0
+
+/** @param {string[]} args */
+function npm(...args) {
+  console.log(`\n> npm ${args.join(' ')}`)
+  return spawnSync('npm', args, { cwd: root, stdio: 'inherit', shell: process.platform === 'win32' }).status === 0
+}
+
+/** @param {string} script */
+function single(script) {
+  if (npm('run', '--silent', script)) sum.passed++
+  else sum.failed++
+}
+
+/** @param {string} name */
+function project(name) {
+  const file = join(reports, `${name}.json`)
+  const ok = npm('exec', '--', 'vitest', 'run', '--project', name, '--reporter=default', '--reporter=json', `--outputFile.json=${file}`)
+  const { passed, failed, skipped } = counted(file)
+  sum.passed += passed
+  sum.skipped += skipped
+  // A file that does not load, or an error outside of any test, fails no test of its own.
+  sum.failed += ok ? failed : Math.max(failed, 1)
+}
+
+/** @param {string} file */
+function counted(file) {
+  try {
+    const { numPassedTests: passed, numFailedTests: failed, numPendingTests: pending, numTodoTests: todo } = JSON.parse(readFileSync(file, 'utf8'))
+    return { passed, failed, skipped: pending + todo }
+  } catch {
+    return { passed: 0, failed: 0, skipped: 0 }
+  }
+}

@@ -1,0 +1,56 @@
+import type { PushOptions } from '../queue.ts'
+import type { HttpRequest, Job } from './job.ts'
+
+/** A checked push, as it crosses to the store. */
+export interface NewJob {
+  readonly name: string
+  readonly data: unknown
+  readonly options: PushOptions
+  readonly http?: HttpRequest
+  /** Bytes of `data`, and whether it holds binary parts. */
+  readonly size: number
+  readonly binary: boolean
+}
+
+const MAX_ATTEMPTS = { job: 3, http: 20 } as const
+const TIMEOUT_MS = { job: 300_000, http: 60_000 } as const
+const LARGE_BYTES = 16_384
+
+/** Whether data is kept apart from its job, so that it is not rewritten when the job moves. */
+export const isLarge = (size: number, binary: boolean): boolean => binary || size > LARGE_BYTES
+
+/** What options say about a job, as its fields. */
+export function optionFields(o: PushOptions): Partial<Job> {
+  return {
+    ...(o.priority === undefined ? {} : { priority: o.priority }),
+    ...(o.maxAttempts === undefined ? {} : { maxAttempts: o.maxAttempts }),
+    ...(o.timeoutMs === undefined ? {} : { timeoutMs: o.timeoutMs }),
+    ...(o.backoff ? { backoff: o.backoff } : {}),
+    ...(o.tags?.length ? { tags: o.tags } : {}),
+    ...(o.metadata === undefined ? {} : { metadata: o.metadata }),
+    ...(o.keepResult ? { keepResult: true } : {}),
+    ...(o.removeOnComplete ? { removeOnComplete: true } : {}),
+    ...(o.removeOnFail ? { removeOnFail: true } : {}),
+  }
+}
+
+/** When options want a job to run, if not at once (epoch ms). */
+export const runAtOf = (o: PushOptions, now: number): number | undefined => o.runAt ?? (o.delayMs === undefined ? undefined : now + o.delayMs)
+
+/** The job a push makes, in the state in which it begins. Its own options come before the queue's defaults, and those before the built-in ones. */
+export function createJob(queue: string, item: NewJob, defaults: PushOptions, seq: number, id: string, now: number): Job {
+  const options = { ...defaults, ...item.options }
+  const kind = item.http ? 'http' : 'job'
+  const runAt = runAtOf(options, now)
+  const later = runAt !== undefined && runAt > now
+  return {
+    id, seq, queue, name: item.name, data: item.data, state: later ? 'delayed' : 'waiting',
+    position: options.lifo ? -seq : seq, priority: 0, createdAt: now, failures: 0, stalls: 0,
+    maxAttempts: MAX_ATTEMPTS[kind], timeoutMs: TIMEOUT_MS[kind], size: item.size,
+    ...optionFields(options),
+    ...(isLarge(item.size, item.binary) ? { large: true as const } : {}),
+    ...(later ? { runAt } : {}),
+    ...(options.ttlMs === undefined ? {} : { expiresAt: now + options.ttlMs }),
+    ...(item.http ? { http: item.http } : {}),
+  }
+}

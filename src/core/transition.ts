@@ -1,0 +1,168 @@
+/** The state machine: every state × event, as a table. Pure: what happens is decided here, who stores it is not. */
+import { backoffDelay } from './backoff.ts'
+import { fingerprint } from './fingerprint.ts'
+import { HoldfastError } from './errors.ts'
+import type { Attempt, Job, JobError, State } from './job.ts'
+import { optionFields, runAtOf } from './push.ts'
+import type { PushOptions } from '../queue.ts'
+
+export type JobEvent =
+  /** A realm takes it to run it. */
+  | { readonly type: 'claim' }
+  /** Its `runAt` has come. */
+  | { readonly type: 'due' }
+  /** A person wants it now. */
+  | { readonly type: 'promote' }
+  /** What blocked it is over. */
+  | { readonly type: 'unblock' }
+  | { readonly type: 'complete'; readonly result?: unknown }
+  /** `random` in [0, 1) is for the backoff's jitter; `afterMs` overrides the backoff; `final` names why no attempt may follow. */
+  | { readonly type: 'fail'; readonly error: JobError; readonly owner: string; readonly random: number; readonly afterMs?: number; readonly final?: 'unrecoverable' | 'no-answer' }
+  | { readonly type: 'snooze'; readonly ms: number }
+  /** Given back by whoever holds it, unstarted or excused; `unanswered`: it may have reached its server all the same. */
+  | { readonly type: 'release'; readonly unanswered?: true }
+  /** Its lease was lost: the owner died or fell silent. */
+  | { readonly type: 'stall'; readonly owner: string; readonly maxStalls: number }
+  | { readonly type: 'cancel'; readonly reason: string }
+  /** Its `expiresAt` has come. */
+  | { readonly type: 'expire' }
+  | { readonly type: 'retry'; readonly edit?: { readonly data: unknown }; readonly options?: PushOptions }
+  | { readonly type: 'update'; readonly patch: { readonly data?: unknown; readonly priority?: number; readonly runAt?: number } }
+  | { readonly type: 'remove' }
+
+export type JobEventType = JobEvent['type']
+
+/** `moved`: this is the job now. `gone`: it leaves the database. `ignored`: nothing changes, and that is fine. `refused`: an `INVALID_STATE`. */
+export type Outcome =
+  | { readonly kind: 'moved'; readonly job: Job }
+  | { readonly kind: 'gone'; readonly job: Job }
+  | { readonly kind: 'ignored' }
+  | { readonly kind: 'refused' }
+
+type EventOf<T extends JobEventType> = Extract<JobEvent, { type: T }>
+type Cell<T extends JobEventType> = (job: Job, event: EventOf<T>, now: number) => Outcome
+type Row = { readonly [T in JobEventType]: Cell<T> }
+
+const IGNORED: Outcome = { kind: 'ignored' }
+const REFUSED: Outcome = { kind: 'refused' }
+const ignore = (): Outcome => IGNORED
+const refuse = (): Outcome => REFUSED
+
+const MAX_ATTEMPTS_KEPT = 20
+
+const moved = (job: Job): Outcome => ({ kind: 'moved', job })
+
+/** A copy in `state`, without the fields that belong to another state. */
+function enter(job: Job, state: State, patch: Partial<Job> = {}): Job {
+  const { runAt: _runAt, startedAt: _startedAt, endedAt: _endedAt, cancelRequested: _cancel, ...rest } = job
+  return { ...rest, ...patch, state }
+}
+
+const toWaiting = (job: Job): Outcome => moved(enter(job, 'waiting'))
+const toDelayed = (job: Job, runAt: number, now: number): Job => runAt > now ? enter(job, 'delayed', { runAt }) : enter(job, 'waiting')
+
+function logAttempt(job: Job, owner: string, error: JobError, now: number): readonly Attempt[] {
+  const attempt: Attempt = { startedAt: job.startedAt ?? now, endedAt: now, error, owner }
+  return [...(job.attempts ?? []), attempt].slice(-MAX_ATTEMPTS_KEPT)
+}
+
+function die(job: Job, reason: string, error: JobError, now: number, patch: Partial<Job> = {}): Outcome {
+  const dead = enter(job, 'dead', { ...patch, reason, endedAt: now, fingerprint: fingerprint(error) })
+  return job.removeOnFail ? { kind: 'gone', job: dead } : moved(dead)
+}
+
+/** A stopped job ends here, however its handler ended: the decision to stop it came first. */
+function cancelled(job: Job, reason: string, now: number, remove = false): Outcome {
+  const ended = enter(job, 'cancelled', { reason, endedAt: now })
+  return remove ? { kind: 'gone', job: ended } : moved(ended)
+}
+
+/** Runs `otherwise` unless a stop was requested while the job was active. */
+const unlessCancelled = <T extends JobEventType>(otherwise: Cell<T>): Cell<T> => (job, event, now) =>
+  job.cancelRequested ? cancelled(job, job.cancelRequested.reason, now, job.cancelRequested.remove) : otherwise(job, event, now)
+
+const complete: Cell<'complete'> = (job, { result }, now) => {
+  const done = enter(job, 'completed', { endedAt: now, ...(job.startedAt === undefined ? {} : { startedAt: job.startedAt }), ...(result === undefined ? {} : { result }) })
+  return job.removeOnComplete ? { kind: 'gone', job: done } : moved(done)
+}
+
+const fail: Cell<'fail'> = (job, { error, owner, random, afterMs, final }, now) => {
+  const failures = job.failures + 1
+  const patch = { failures, attempts: logAttempt(job, owner, error, now) }
+  if (final) return die(job, final, error, now, patch)
+  if (failures >= job.maxAttempts) return die(job, 'failed', error, now, patch)
+  return moved(toDelayed({ ...job, ...patch }, now + (afterMs ?? backoffDelay(job.backoff, failures, random)), now))
+}
+
+const stall: Cell<'stall'> = (job, { owner, maxStalls }, now) => {
+  const error = { name: 'StalledError', message: `Its lease was lost while ${owner} ran it` }
+  const patch = { stalls: job.stalls + 1, attempts: logAttempt(job, owner, error, now) }
+  return patch.stalls > maxStalls ? die(job, 'stalled', error, now, patch) : moved(enter(job, 'waiting', patch))
+}
+
+const expire: Cell<'expire'> = (job, _event, now) => die(job, 'expired', { name: 'ExpiredError', message: 'It was not started in time' }, now)
+
+const cancelNow: Cell<'cancel'> = (job, { reason }, now) => cancelled(job, reason, now)
+
+/** A running job is asked to stop, and ends when its handler does. */
+const requestCancel = (reason: string, remove: boolean) => (job: Job): Outcome =>
+  job.cancelRequested && (job.cancelRequested.remove || !remove) ? IGNORED
+    : moved({ ...job, cancelRequested: { reason: job.cancelRequested?.reason ?? reason, remove } })
+
+const gone: Cell<'remove'> = (job) => ({ kind: 'gone', job })
+
+const retry: Cell<'retry'> = (job, { edit, options = {} }, now) => {
+  const { result: _result, reason: _reason, fingerprint: _fingerprint, progress: _progress, progressMessage: _message, expiresAt: _expiresAt, ...rest } = job
+  const fresh = edit ? { ...rest, data: edit.data, revision: (job.revision ?? 0) + 1 } : rest
+  return moved(toDelayed({ ...fresh, failures: 0, stalls: 0, ...optionFields(options) }, runAtOf(options, now) ?? now, now))
+}
+
+const update: Cell<'update'> = (job, { patch: { data, priority, runAt } }, now) => {
+  const edited: Job = { ...job, ...(data === undefined ? {} : { data, revision: (job.revision ?? 0) + 1 }), ...(priority === undefined ? {} : { priority }) }
+  if (job.state === 'blocked') return moved(runAt === undefined ? edited : { ...edited, runAt })
+  const due = runAt ?? job.runAt
+  return moved(due === undefined ? edited : toDelayed(edited, due, now))
+}
+
+const unblock: Cell<'unblock'> = (job, _event, now) => moved(toDelayed(job, job.runAt ?? now, now))
+
+const ended: Omit<Row, 'cancel'> = {
+  claim: refuse, due: ignore, promote: refuse, unblock: ignore, complete: refuse, fail: refuse, snooze: refuse, release: refuse, stall: refuse,
+  expire: ignore, retry, update: refuse, remove: gone,
+}
+const unstarted = {
+  complete: refuse, fail: refuse, snooze: refuse, release: refuse, stall: refuse, retry: refuse, cancel: cancelNow, expire, update, remove: gone,
+} as const
+
+/** The table. A row names where the job is, a column what happens to it. */
+export const TABLE: { readonly [S in State]: Row } = {
+  waiting: {
+    ...unstarted, due: ignore, promote: ignore, unblock: ignore,
+    claim: (job, _event, now) => moved(enter(job, 'active', { startedAt: now })),
+  },
+  delayed: { ...unstarted, claim: refuse, due: (job, _event, now) => (job.runAt ?? 0) > now ? IGNORED : toWaiting(job), promote: toWaiting, unblock: ignore },
+  blocked: { ...unstarted, claim: refuse, due: ignore, promote: refuse, unblock },
+  active: {
+    claim: refuse, due: ignore, promote: refuse, unblock: ignore, expire: ignore, retry: refuse, update: refuse,
+    complete: unlessCancelled(complete),
+    fail: unlessCancelled(fail),
+    snooze: unlessCancelled((job, { ms }, now) => moved(toDelayed(job, now + ms, now))),
+    release: unlessCancelled((job, { unanswered }) => toWaiting(unanswered ? { ...job, unanswered } : job)),
+    stall: unlessCancelled(stall),
+    cancel: (job, { reason }) => requestCancel(reason, false)(job),
+    remove: (job) => requestCancel('removed', true)(job),
+  },
+  completed: { ...ended, cancel: refuse },
+  cancelled: { ...ended, cancel: ignore },
+  dead: { ...ended, cancel: refuse },
+}
+
+/** What becomes of `job` when `event` happens at `now` (epoch ms). Total: refusals are outcomes too. */
+export function transition(job: Job, event: JobEvent, now: number): Outcome {
+  const cell = TABLE[job.state][event.type] as Cell<JobEventType>
+  return cell(job, event as never, now)
+}
+
+/** The error for a refused cell. */
+export const invalidState = (job: Job, event: JobEventType): HoldfastError =>
+  new HoldfastError('INVALID_STATE', `Job ${job.id} is ${job.state}, so it cannot ${event}`, { id: job.id, state: job.state, event })

@@ -1,0 +1,305 @@
+/** The page's side of the door: one worker a queue, replaced when it dies; calls that survive it; handlers that run here. */
+import { proxy, wrap, type Endpoint, type Remote } from 'comlink'
+import { fromEnvelope, HoldfastError } from '../core/errors.ts'
+import { uncloneable } from '../core/limits.ts'
+import { systemClock as clock, sleep } from '../platform/clock.ts'
+import { webLocks } from '../platform/locks.ts'
+import { taskQueue } from '../platform/task.ts'
+import type { EventType, Handler, OpenOptions, QueueEvent } from '../queue.ts'
+import { createRunner, handlerAttempt, keyOf, type RunEnding, type Runner } from '../runner/runner.ts'
+import { batcher } from './batch.ts'
+import type { HostApi, Method, Reply, ToHost, ToPage, Welcome } from './protocol.ts'
+import { blobWorker, urlWorker } from './spawn.ts'
+
+const START_MS = 10_000
+const SETTLE_MS = 10_000
+const PING_MS = 500
+
+interface Call { readonly method: Method; readonly args: readonly unknown[]; resolve(value: unknown): void; reject(error: unknown): void; giveUp?: () => void }
+export interface Held { readonly box: number; readonly token: string; readonly seq: number }
+
+interface PageProcessor {
+  readonly runner: Runner
+  readonly queue: string
+  readonly names: readonly string[] | undefined
+  readonly concurrency: number
+  /** Endings that no commit has confirmed: said again to a new worker. */
+  readonly unsettled: Map<string, RunEnding>
+  readonly held: Map<string, Held>
+}
+
+interface Link { readonly api: Remote<HostApi>; readonly end: () => void }
+
+export interface Client {
+  call<T>(method: Method, ...args: readonly unknown[]): Promise<T>
+  /** Stops waiting for a call, which is then rejected with `error`. */
+  callUntil<T>(signal: AbortSignal | undefined, timeoutMs: number | undefined, method: Method, ...args: readonly unknown[]): Promise<T>
+  process(queue: string, handlers: Handler<never> | Readonly<Record<string, Handler<never>>>, concurrency: number): Promise<string>
+  runner(processor: string): Runner | undefined
+  forget(processor: string): void
+  /** The leases of pulled jobs, by job id. */
+  readonly leases: Map<string, Held>
+  on(type: EventType | '*', listener: (event: QueueEvent) => void): () => void
+  close(drainMs: number): Promise<void>
+}
+
+/** A copy made now, so that what the caller changes later does not count. Names what cannot be copied. */
+export function snapshot<T>(field: string, value: T): T {
+  if (typeof value !== 'object' && typeof value !== 'function' && typeof value !== 'symbol') return value
+  try { return structuredClone(value) } catch (error) {
+    throw new HoldfastError('VALIDATION', `${uncloneable(field, value, structuredClone)}: only values that structuredClone() accepts can be stored`, { field }, error)
+  }
+}
+
+export function createClient(name: string, options: OpenOptions): Client {
+  const locks = webLocks()
+  const me = `page-${crypto.randomUUID()}`
+  const calls = new Map<number, Call>()
+  const processors = new Map<string, PageProcessor>()
+  const leases = new Map<string, Held>()
+  const listeners = new Map<EventType | '*', Set<(event: QueueEvent) => void>>()
+  const task = taskQueue()
+  let lastCall = 0
+  let link: Link | undefined
+  let closed = false
+  let releaseLock = (): void => {}
+  let stopWatching = (): void => {}
+  const causes: string[] = []
+
+  const say = batcher<ToHost>((messages) => { void link?.api.send({ confirmed: confirmed(), messages }) })
+  const confirmed = (): number => calls.keys().next().value ?? lastCall + 1
+
+  const opened = (async () => {
+    releaseLock = await locks.hold(`holdfast:${name}:owner:${me}`)
+    await attach()
+  })()
+  opened.catch((error: unknown) => { fail(error) })
+
+  // ---- the worker ----
+
+  /** Ways to start the engine, best first. */
+  function* starts(): Generator<() => Promise<{ endpoint: Endpoint; end: () => void; watch?: Worker }>> {
+    const ofWorker = (worker: Worker): { endpoint: Endpoint; end: () => void; watch: Worker } => ({ endpoint: worker, end: () => { worker.terminate() }, watch: worker })
+    const { worker } = options
+    if (typeof worker === 'function') yield () => Promise.resolve(ofWorker(worker()))
+    else if (worker) yield () => Promise.resolve(ofWorker(worker))
+    if (worker === undefined) {
+      yield () => Promise.resolve(ofWorker(urlWorker()))
+      yield async () => ofWorker(await blobWorker())
+    }
+    if (worker === undefined || worker === false) yield async () => {
+      const { realmHost } = await import('./realm.ts')
+      const port = realmHost()
+      port.start()
+      return { endpoint: port, end: () => { port.close() } }
+    }
+  }
+
+  async function attach(): Promise<void> {
+    for (const start of starts()) {
+      try { await greet(await start()); return } catch (error) { causes.push(error instanceof Error ? error.message : String(error)) }
+    }
+    throw new HoldfastError('WORKER_DIED', `No worker could be started: ${causes.join('; ')}`, { causes })
+  }
+
+  async function greet({ endpoint, end, watch }: { endpoint: Endpoint; end: () => void; watch?: Worker }): Promise<void> {
+    const api = wrap<HostApi>(endpoint)
+    const failed = new Promise<never>((_resolve, reject) => {
+      watch?.addEventListener('error', (event) => { event.preventDefault(); reject(new Error(`The worker failed to start: ${event.message || 'its script could not be loaded'}`)) })
+      clock.after(START_MS, () => { reject(new Error(`The worker did not answer within ${START_MS} ms`)) })
+    })
+    failed.catch(() => {})
+    const asked = [...calls.keys()]
+    let welcome: Welcome
+    try {
+      welcome = await Promise.race([failed, api.connect(
+        { name, client: me, durability: options.durability ?? 'strict', online: navigator.onLine !== false, unsettled: asked },
+        proxy((messages: readonly ToPage[]) => { for (const message of messages) hear(message) }),
+      )])
+    } catch (error) { end(); throw error }
+    const current: Link = { api, end }
+    link = current
+    for (const [id, reply] of welcome.replies) settle(id, reply)
+    if (causes.length > 0) tell({ type: 'degraded', at: clock.now(), message: causes.splice(0).join('; ') })
+    watchLife(current, welcome.alive, watch)
+    resume()
+  }
+
+  /** A worker's end is known by its lock; where there are no locks, by its silence. */
+  function watchLife(current: Link, alive: string, worker: Worker | undefined): void {
+    if (!worker) { stopWatching = () => {}; return }
+    if (alive) { stopWatching = locks.whenFree(alive, () => { died(current) }); return }
+    let stopped = false
+    const ping = async (): Promise<void> => {
+      while (!stopped) {
+        await sleep(clock, PING_MS)
+        const answered = await Promise.race([current.api.send({ confirmed: 0, messages: [] }).then(() => true), sleep(clock, PING_MS).then(() => false)])
+        if (!answered && !stopped) { died(current); return }
+      }
+    }
+    void ping()
+    stopWatching = () => { stopped = true }
+  }
+
+  function died(old: Link): void {
+    if (closed || link !== old) return
+    link = undefined
+    stopWatching()
+    old.end()
+    for (const call of calls.values()) call.giveUp ??= clock.after(SETTLE_MS, () => { call.reject(new HoldfastError('WORKER_DIED', `The worker died, and no other could be asked within ${SETTLE_MS} ms whether ${call.method} was applied`)) })
+    attach().catch(fail)
+  }
+
+  /** What a former worker left open is said again to the new one. */
+  function resume(): void {
+    for (const [id, { method, args, giveUp }] of calls) {
+      giveUp?.()
+      delete calls.get(id)?.giveUp
+      if (method !== 'process') say({ t: 'call', id, method, args })
+    }
+    if (listeners.size > 0) say({ t: 'listen', on: true })
+    for (const [id, { queue, names, concurrency, unsettled }] of processors) {
+      request('process', [id, queue, names, concurrency]).then(() => {
+        if (unsettled.size > 0) say({ t: 'ended', processor: id, endings: [...unsettled.values()] })
+      }, () => {})
+    }
+  }
+
+  function fail(error: unknown): void {
+    for (const call of calls.values()) call.reject(error)
+    calls.clear()
+  }
+
+  // ---- calls ----
+
+  function request(method: Method, args: readonly unknown[], onId?: (id: number) => void): Promise<unknown> {
+    if (closed) return Promise.reject(new HoldfastError('CLOSED', 'The queue is closed'))
+    const id = ++lastCall
+    return new Promise((resolve, reject) => {
+      calls.set(id, { method, args, resolve, reject })
+      onId?.(id)
+      if (link) say({ t: 'call', id, method, args })
+    })
+  }
+
+  function settle(id: number, reply: Reply): void {
+    const call = calls.get(id)
+    calls.delete(id)
+    call?.giveUp?.()
+    if ('error' in reply) call?.reject(fromEnvelope(reply.error))
+    else call?.resolve(reply.value)
+  }
+
+  function hear(message: ToPage): void {
+    switch (message.t) {
+      case 'reply': settle(message.id, message.reply); break
+      case 'events': for (const event of message.events) tell(event); break
+      case 'run': {
+        const processor = processors.get(message.processor)
+        for (const { box, token, job } of message.runs) processor?.held.set(keyOf(box, job.seq), { box, token, seq: job.seq })
+        // What ended here already is only waiting for a worker to hear of it.
+        processor?.runner.run(message.slots, message.runs.filter(({ box, job }) => !processor.unsettled.has(keyOf(box, job.seq))))
+        break
+      }
+      case 'abort': processors.get(message.processor)?.runner.abort(message.key, fromEnvelope(message.reason)); break
+      case 'giveBack': processors.get(message.processor)?.runner.giveBack(); break
+      case 'settled': for (const key of message.keys) { processors.get(message.processor)?.unsettled.delete(key); processors.get(message.processor)?.held.delete(key) } break
+    }
+  }
+
+  function tell(event: QueueEvent): void {
+    for (const type of [event.type, '*'] as const) for (const listener of listeners.get(type) ?? []) {
+      // One listener's error is not another's, nor ours: the page hears of it as of any uncaught error.
+      try { listener(event) } catch (error) { reportError(error) }
+    }
+  }
+
+  // ---- the page ----
+
+  const online = (): void => { say({ t: 'online', online: navigator.onLine !== false }) }
+  const backAgain = (): void => { if (document.visibilityState === 'visible') online() }
+  globalThis.addEventListener?.('online', online)
+  globalThis.addEventListener?.('offline', online)
+  globalThis.addEventListener?.('pageshow', online)
+  globalThis.document?.addEventListener('visibilitychange', backAgain)
+  const giveBack = (): void => { for (const { runner } of processors.values()) runner.giveBack() }
+  globalThis.addEventListener?.('pagehide', giveBack)
+
+  return {
+    leases,
+    call: <T>(method: Method, ...args: readonly unknown[]) => request(method, args) as Promise<T>,
+
+    async callUntil<T>(signal: AbortSignal | undefined, timeoutMs: number | undefined, method: Method, ...args: readonly unknown[]) {
+      signal?.throwIfAborted()
+      let id = 0
+      const answer = request(method, args, (given) => { id = given }) as Promise<T>
+      let stop = (): void => {}
+      const stopped = new Promise<never>((_resolve, reject) => {
+        const abort = (): void => { reject(signal?.reason as Error) }
+        signal?.addEventListener('abort', abort, { once: true })
+        const cancel = timeoutMs === undefined ? undefined : clock.after(timeoutMs, () => { reject(new HoldfastError('TIMEOUT', `Nothing within ${timeoutMs} ms`)) })
+        stop = () => { signal?.removeEventListener('abort', abort); cancel?.() }
+      })
+      try { return await Promise.race([answer, stopped]) } finally {
+        stop()
+        answer.catch(() => {})
+        if (calls.has(id)) { calls.get(id)?.giveUp?.(); calls.delete(id); say({ t: 'forget', id }) }
+      }
+    },
+
+    async process(queue, handlers, concurrency) {
+      const id = crypto.randomUUID()
+      const table = typeof handlers === 'function' ? undefined : new Map(Object.entries(handlers))
+      const unsettled = new Map<string, RunEnding>()
+      const held = new Map<string, Held>()
+      const heldBy = (key: string): Held => held.get(key) ?? { box: -1, token: '', seq: -1 }
+      const runner = createRunner({
+        clock, task,
+        ended(endings) {
+          for (const ending of endings) unsettled.set(ending.key, ending)
+          if (link) say({ t: 'ended', processor: id, endings })
+        },
+        report(key, report) { if (link) say({ t: 'report', processor: id, key, report }) },
+        heartbeat: async (key) => { await request('heartbeat', [heldBy(key)]) },
+        steps: async (key) => await request('steps', [heldBy(key).seq]) as Record<string, unknown>,
+        storeStep: async (key, step, value) => { await request('storeStep', [heldBy(key), step, value]) },
+      }, handlerAttempt((job) => table ? table.get(job) : handlers as Handler<never>))
+      const processor: PageProcessor = { runner, queue, names: table && [...table.keys()], concurrency, unsettled, held }
+      processors.set(id, processor)
+      try { await request('process', [id, queue, processor.names, concurrency]) } catch (error) { processors.delete(id); throw error }
+      return id
+    },
+    runner: (id) => processors.get(id)?.runner,
+    forget(id) { processors.delete(id) },
+
+    on(type, listener) {
+      const set = listeners.get(type) ?? new Set()
+      listeners.set(type, set)
+      set.add(listener)
+      if (link) say({ t: 'listen', on: true })
+      return () => {
+        set.delete(listener)
+        if (set.size === 0) listeners.delete(type)
+        if (listeners.size === 0 && link) say({ t: 'listen', on: false })
+      }
+    },
+
+    async close(drainMs) {
+      if (closed) return
+      giveBack()
+      await Promise.race([Promise.all([...processors.values()].map(({ runner }) => runner.idle())), sleep(clock, drainMs)])
+      try { if (link) await Promise.race([request('close', [drainMs]), sleep(clock, drainMs + 2000)]) } finally {
+        closed = true
+        stopWatching()
+        link?.end()
+        globalThis.removeEventListener?.('online', online)
+        globalThis.removeEventListener?.('offline', online)
+        globalThis.removeEventListener?.('pageshow', online)
+        globalThis.removeEventListener?.('pagehide', giveBack)
+        globalThis.document?.removeEventListener('visibilitychange', backAgain)
+        fail(new HoldfastError('CLOSED', 'The queue was closed before this call was settled'))
+        releaseLock()
+      }
+    },
+  }
+}

@@ -1,0 +1,365 @@
+/** The worker's side of the door: checks what comes in, asks the engine, answers in envelopes. */
+import { expose } from 'comlink'
+import { HoldfastError, toEnvelope } from '../core/errors.ts'
+import { seqOf } from '../core/id.ts'
+import type { Job } from '../core/job.ts'
+import * as limits from '../core/limits.ts'
+import type { NewJob } from '../core/push.ts'
+import type { JobEvent } from '../core/transition.ts'
+import { createEngine, LEASE_MS, ownerLock, type Engine } from '../engine/engine.ts'
+import { httpAttempt } from '../engine/http.ts'
+import type { Port } from '../engine/processor.ts'
+import { systemClock } from '../platform/clock.ts'
+import { browserConnectivity } from '../platform/connectivity.ts'
+import { webLocks } from '../platform/locks.ts'
+import { taskQueue } from '../platform/task.ts'
+import type { BulkResult, Filter, Handler, ListFilter, QueueSettings } from '../queue.ts'
+import { createRunner, describeError, handlerAttempt, type Execute, type Result, type Runner } from '../runner/runner.ts'
+import type { Operation } from '../store/committer.ts'
+import * as operations from '../store/operations.ts'
+import * as reads from '../store/reads.ts'
+import { batcher } from './batch.ts'
+import type { Hello, HostApi, Method, Reply, ToHost, ToPage, Welcome } from './protocol.ts'
+import { checkRequest, type RequestInput } from './request.ts'
+
+/** Handlers of an application's own worker, by queue. */
+export interface Served { readonly queue: string; readonly handlers: Handler<never> | Readonly<Record<string, Handler<never>>>; readonly concurrency: number }
+
+const HTTP_CONCURRENCY = 4
+const random = (): number => crypto.getRandomValues(new Uint32Array(1))[0]! / 2 ** 32
+const token = (): string => crypto.randomUUID()
+
+export function createHost(served: readonly Served[] = []): HostApi {
+  let host: Promise<Host> | undefined
+  return {
+    async connect(hello, receive) {
+      const [opened, welcome] = await openHost(hello, served, receive)
+      host = Promise.resolve(opened)
+      return welcome
+    },
+    send({ confirmed, messages }) { void host?.then((open) => { open.take(confirmed, messages) }) },
+  }
+}
+
+/** Serves one page at this end: a worker's global scope or a port. */
+export function exposeHost(endpoint: Parameters<typeof expose>[1], served: readonly Served[] = []): void {
+  const { connect, send } = createHost(served)
+  // Two functions and nothing else: no property of theirs can be read or set from the other side.
+  const api: object = Object.freeze(Object.assign(Object.create(null) as object, { connect: Object.freeze(connect), send: Object.freeze(send) }))
+  expose(api, endpoint && onlyCalls(endpoint))
+}
+
+/** Comlink can also get, set and construct along a path: only `connect()` and `send()` pass. */
+function onlyCalls(endpoint: NonNullable<Parameters<typeof expose>[1]>): NonNullable<Parameters<typeof expose>[1]> {
+  const guarded = new Map<unknown, EventListener>()
+  return {
+    postMessage: (message: unknown, transfer?: Transferable[]) => { endpoint.postMessage(message, transfer ?? []) },
+    addEventListener(type: string, listener: EventListenerOrEventListenerObject) {
+      const guard = (event: Event): void => {
+        const { data } = event as MessageEvent<{ type?: unknown; path?: unknown } | undefined>
+        const allowed = data?.type === 'APPLY' && Array.isArray(data.path) && data.path.length === 1 && ['connect', 'send'].includes(String(data.path[0]))
+        if (!allowed) return
+        if (typeof listener === 'function') listener(event)
+        else listener.handleEvent(event)
+      }
+      guarded.set(listener, guard)
+      endpoint.addEventListener(type, guard)
+    },
+    removeEventListener(type: string, listener: EventListenerOrEventListenerObject) { endpoint.removeEventListener(type, guarded.get(listener) ?? (listener as EventListener)) },
+    ...('start' in endpoint ? { start: () => { endpoint.start?.() } } : {}),
+  }
+}
+
+interface Host { take(confirmed: number, messages: readonly ToHost[]): void }
+
+async function openHost(hello: Hello, served: readonly Served[], receive: (messages: readonly ToPage[]) => void): Promise<[Host, Welcome]> {
+  const { name, client, durability } = hello
+  const clock = systemClock
+  const locks = webLocks()
+  const connectivity = browserConnectivity()
+  connectivity.hint(hello.online)
+  const own = `worker-${token()}`
+  await locks.hold(ownerLock(name, own))
+  const task = taskQueue()
+  const say = batcher<ToPage>((messages) => { receive(messages) })
+  const engine = createEngine({ name, durability, clock, locks, connectivity, random, token, hear: (events) => { say({ t: 'events', events }) } })
+  const { store: { connection, committer } } = engine
+
+  const replies = await settledReplies(engine, client, hello.unsettled)
+  await Promise.all([engine.adopt(own), engine.adopt(client)])
+
+  // ---- handlers in this realm ----
+
+  const ports = new Map<string, Runner>()
+
+  function localProcessor(queue: string, id: string, concurrency: number, runs: operations.Runs, execute: Execute): Promise<void> {
+    const held = new Map<string, operations.Held>()
+    const heldBy = (key: string): operations.Held => held.get(key) ?? { box: -1, token: '', seq: -1 }
+    const runner = createRunner({
+      clock, task,
+      ended(endings) { for (const { key } of endings) held.delete(key); engine.ended(id, endings) },
+      report(key, report) { committer.submit({ relaxed: true, run: (work) => operations.report(work, heldBy(key), report) }).catch(() => {}) },
+      heartbeat: (key) => committer.submit({ relaxed: true, run: (work) => operations.heartbeat(work, heldBy(key)) }),
+      steps: (key) => reads.readSteps(connection, heldBy(key).seq),
+      storeStep: (key, step, value) => committer.submit({ run: (work) => operations.storeStep(work, heldBy(key), step, value) }),
+    }, execute)
+    const port: Port = {
+      run(slots, list) { for (const { box, token: proof, job } of list) held.set(`${box}:${job.seq}`, { box, token: proof, seq: job.seq }); runner.run(slots, list) },
+      abort: runner.abort, giveBack: runner.giveBack, settled() {},
+    }
+    ports.set(id, runner)
+    return engine.process({ id, queue, owner: own, runs, concurrency, port })
+  }
+
+  const httpQueues = new Set<string>()
+  const sendRequests = httpAttempt({ clock, fetch: (...args) => fetch(...args), online: () => connectivity.online })
+  async function serveRequests(queue: string): Promise<void> {
+    if (httpQueues.has(queue)) return
+    httpQueues.add(queue)
+    await localProcessor(queue, `${own}:${queue}`, HTTP_CONCURRENCY, { kind: 'requests' }, sendRequests)
+  }
+  const known = await connection.use((db) => db.getAll('queues'))
+  await Promise.all(known.filter(({ http }) => http).map(({ queue }) => serveRequests(queue)))
+  for (const { queue, handlers, concurrency } of served) {
+    const table = typeof handlers === 'function' ? undefined : new Map(Object.entries(handlers))
+    const names = table ? { names: [...table.keys()] } : {}
+    await localProcessor(queue, `${own}:${queue}:served`, concurrency, { kind: 'handlers', ...names }, handlerAttempt((job) => table ? table.get(job) : handlers as Handler<never>))
+  }
+
+  // ---- handlers in the page ----
+
+  const pagePort = (processor: string): Port => ({
+    run: (slots, runs) => { say({ t: 'run', processor, slots, runs }) },
+    abort: (key, reason) => { say({ t: 'abort', processor, key, reason: toEnvelope(reason) }) },
+    giveBack: () => { say({ t: 'giveBack', processor }) },
+    settled: (keys) => { say({ t: 'settled', processor, keys }) },
+  })
+
+  // ---- calls ----
+
+  /** An operation whose answer is kept as a receipt. */
+  const commit = <T>(id: number, operation: Omit<Operation<T>, 'call'>, reply: (value: T) => unknown = (value) => value): Promise<T> =>
+    committer.submit({ ...operation, call: { client, id, reply } })
+
+  /** An operation whose answer is `reply` of what it returns. */
+  const commitAs = <T, R>(id: number, operation: Omit<Operation<T>, 'call'>, reply: (value: T) => R): Promise<R> => commit(id, operation, reply).then(reply)
+
+  const act = <R = undefined>(call: number, id: unknown, event: JobEvent, options: operations.ActOptions = {}, reply: (job: Job) => R = () => undefined as R): Promise<R> => {
+    const seq = checkedSeq(id)
+    return commitAs(call, { alone: true, run: (work) => operations.act(work, String(id), seq, event, options) }, reply)
+  }
+
+  async function bulk(filter: Filter, event: JobEvent): Promise<BulkResult> {
+    limits.checkFilter('filter', filter)
+    const refused: Array<{ id: string; message: string }> = []
+    let done = 0
+    let cursor: string | undefined
+    do {
+      const page = await reads.listJobs(connection, { ...filter, limit: 500, ...(cursor === undefined ? {} : { cursor }) })
+      await Promise.all(page.jobs.map((job) => committer.submit({ alone: true, run: (work) => operations.act(work, job.id, job.seq, event) })
+        .then(() => { done++ }, (error: unknown) => { refused.push({ id: job.id, message: describeError(error).message }) })))
+      cursor = page.cursor
+    } while (cursor !== undefined)
+    return { done, refused }
+  }
+
+  const waits = new Map<number, AbortController>()
+  const waiting = (call: number): AbortController => {
+    const stop = new AbortController()
+    waits.set(call, stop)
+    return stop
+  }
+  const calls: Readonly<Record<Method, (call: number, ...args: readonly never[]) => unknown>> = {
+    async push(call, queue: string, items: ReadonlyArray<{ name: string; data: unknown; options?: NewJob['options']; http?: RequestInput }>, many: boolean) {
+      const checked = limits.checkQueue(queue)
+      const list = many ? 'items' : ''
+      if (items.length === 0) throw limits.invalid('items', 'must not be empty')
+      if (items.length > limits.LIMITS.pushMany) throw limits.invalid('items', `may have at most ${limits.LIMITS.pushMany} items (has ${items.length})`)
+      const jobs = items.map((item, i) => newJob(item, many ? `${list}[${i}].` : ''))
+      const run = await commit(call, { needs: [['queues', checked]], run: (work) => operations.push(work, checked, jobs) })
+      if (jobs.some(({ http }) => http)) await serveRequests(checked)
+      return run
+    },
+
+    async pull(call, queue: string, count: number, options: { leaseMs?: number; waitMs?: number } = {}) {
+      limits.checkQueue(queue)
+      limits.integer(1, limits.LIMITS.pull)('count', count)
+      limits.checkPull('options', options)
+      const until = clock.awake() + (options.waitMs ?? 0)
+      const { signal } = waiting(call)
+      for (;;) {
+        const woken = new Promise<void>((resolve) => {
+          const off = engine.onWake(queue, () => { off(); resolve() })
+          clock.after(Math.min(1000, Math.max(0, until - clock.awake())), () => { off(); resolve() })
+        })
+        const wanted: operations.ClaimRequest = { queue, owner: client, leaseMs: options.leaseMs ?? LEASE_MS, online: connectivity.online, count }
+        const claim = await commit(call, { needs: [['queues', queue]], run: (work) => operations.claim(work, wanted) }, ({ box, token: proof }) => ({ box, token: proof, jobs: [] }))
+        if (claim.jobs.length > 0 || clock.awake() >= until || signal.aborted) return claim
+        await woken
+      }
+    },
+
+    async ackMany(call, list: ReadonlyArray<{ held: operations.Held; result?: unknown }>) {
+      for (const { result } of list) limits.checkSize('result', result, limits.LIMITS.result)
+      return commitAs(call, endings(list.map(({ held, result }) => ({ ...held, event: { type: 'complete', ...(result === undefined ? {} : { result }) } }))), (ended) => ended.map(({ ok }) => ({ ok })))
+    },
+    fail: (call, held: operations.Held, error: Result & { type: 'fail' }) =>
+      endOne(call, held, { ...error, owner: client, random: random() }),
+    release: (call, held: operations.Held) => endOne(call, held, { type: 'release' }),
+    snooze(call, held: operations.Held, ms: number) {
+      limits.checkMs('ms', ms)
+      return endOne(call, held, { type: 'snooze', ms })
+    },
+    heartbeat: (call, held: operations.Held) => commit(call, { relaxed: true, run: (work) => operations.heartbeat(work, held) }),
+    report(call, held: operations.Held, progress: number, message?: string) {
+      limits.checkPercent('percent', progress)
+      if (message !== undefined) limits.text()('message', message)
+      return commit(call, { relaxed: true, run: (work) => operations.report(work, held, { progress, ...(message === undefined ? {} : { message: limits.cut(message, limits.LIMITS.logLine) }) }) })
+    },
+    steps: (_call, seq: number) => reads.readSteps(connection, seq),
+    storeStep: (call, held: operations.Held, step: string, value: unknown) => commit(call, { run: (work) => operations.storeStep(work, held, step, value) }),
+
+    async waitFor(call, id: string) {
+      const seq = checkedSeq(id)
+      const job = await engine.waitFor(id, waiting(call).signal)
+      if (job.state === 'completed') return job.result
+      const error = job.attempts?.[job.attempts.length - 1]?.error
+      throw new HoldfastError('INVALID_STATE', job.state === 'cancelled' ? `Job ${id} was cancelled: ${job.reason ?? ''}` : `Job ${id} is dead (${job.reason ?? 'failed'})${error ? `: ${error.message}` : ''}`, { id, seq, state: job.state, reason: job.reason, error })
+    },
+
+    cancel(call, id: string, options: { reason?: string; ifNotStarted?: boolean } = {}) {
+      limits.shape({ reason: limits.text(limits.LIMITS.logLine), ifNotStarted: limits.boolean })('options', options)
+      return act(call, id, { type: 'cancel', reason: options.reason ?? 'cancelled' }, options.ifNotStarted ? { ifNotStarted: true } : {}, ({ state }) => ({ was: state }))
+    },
+    promote: (call, id: string) => act(call, id, { type: 'promote' }),
+    update(call, id: string, patch: { data?: unknown; priority?: number; runAt?: number }) {
+      limits.checkPatch('patch', patch)
+      return act(call, id, { type: 'update', patch }, edited(patch.data))
+    },
+    retry(call, id: string, edit?: { data?: unknown; options?: NewJob['options'] }) {
+      limits.shape({ data: limits.anything, options: (field, value) => { limits.checkPushOptions(field, value as never) } })('edit', edit ?? {})
+      const data = edit?.data
+      return act(call, id, { type: 'retry', ...(data === undefined ? {} : { edit: { data } }), ...(edit?.options ? { options: edit.options } : {}) }, edited(data))
+    },
+    remove: (call, id: string) => act(call, id, { type: 'remove' }),
+    retryAll: (_call, filter: Filter) => bulk(filter, { type: 'retry' }),
+    removeAll: (_call, filter: Filter) => bulk(filter, { type: 'remove' }),
+
+    get(_call, id: string) { checkedSeq(id); return reads.getJob(connection, id) },
+    list(_call, filter: ListFilter = {}) { limits.checkList('filter', filter); return reads.listJobs(connection, filter) },
+    async stats(_call, queue?: string) {
+      if (queue !== undefined) limits.checkQueue(queue)
+      return { ...await reads.readStats(connection, clock.now(), queue), online: connectivity.online }
+    },
+    queues: () => reads.readQueues(connection),
+    configure(call, queue: string, settings: QueueSettings) {
+      limits.checkQueue(queue)
+      limits.checkSettings('settings', settings)
+      return commit(call, { needs: [['queues', queue]], run: (work) => operations.configure(work, queue, settings) })
+    },
+    pause(call, queue: string, options: { until?: number } = {}) {
+      limits.checkQueue(queue)
+      limits.checkUntil('options', options)
+      return commit(call, { needs: [['queues', queue]], run: (work) => operations.pause(work, queue, options.until) })
+    },
+    resume(call, queue: string) { limits.checkQueue(queue); return commit(call, { needs: [['queues', queue]], run: (work) => operations.resume(work, queue) }) },
+
+    process(_call, id: string, queue: string, names: readonly string[] | undefined, concurrency: number) {
+      limits.checkQueue(queue)
+      limits.integer(1, 10_000)('options.concurrency', concurrency)
+      for (const job of names ?? []) limits.checkName('handler', job, limits.LIMITS.jobName)
+      return engine.process({ id, queue, owner: client, runs: { kind: 'handlers', ...(names ? { names } : {}) }, concurrency, port: pagePort(id) })
+    },
+    pauseProcessor(_call, id: string, paused: boolean) { engine.pauseProcessor(id, paused) },
+    stopProcessor: (_call, id: string) => engine.stopProcessor(id),
+    idle: (_call, id: string) => engine.idle(id),
+
+    async close(_call, drainMs: number) {
+      const runners = [...ports.values()]
+      for (const runner of runners) runner.giveBack()
+      const drained = Promise.all(runners.map((runner) => runner.idle()))
+      await Promise.race([drained, new Promise<void>((resolve) => { clock.after(drainMs, resolve) })])
+      await engine.close()
+    },
+  }
+
+  function endings(list: readonly operations.Ending[]): Omit<Operation<operations.Ended[]>, 'call'> {
+    return { ending: true, needs: list.map(({ box }) => ['leases', box] as const), run: (work) => operations.settle(work, list) }
+  }
+
+  /** Ends one pulled job; a lease that is over is the caller's error. */
+  async function endOne(call: number, held: operations.Held, event: operations.Ending['event']): Promise<unknown> {
+    const result = (ended: readonly operations.Ended[]): unknown => {
+      const [first] = ended
+      if (!first?.ok) throw operations.staleLease(held.seq)
+      const { state, runAt } = first.job
+      return { willRetry: state === 'waiting' || state === 'delayed', ...(runAt === undefined ? {} : { runAt }) }
+    }
+    const operation = endings([{ ...held, event }])
+    return commit(call, { ...operation, run: async (work) => result(await operation.run(work)) })
+  }
+
+  async function answer(id: number, method: Method, args: readonly unknown[]): Promise<void> {
+    let reply: Reply
+    try {
+      if (!Object.hasOwn(calls, method)) throw new HoldfastError('VALIDATION', `There is no call named ${String(method)}`)
+      reply = { value: await calls[method](id, ...args as never[]) }
+    } catch (error) { reply = { error: toEnvelope(error) } }
+    waits.delete(id)
+    say({ t: 'reply', id, reply })
+  }
+
+  const host: Host = {
+    take(confirmed, messages) {
+      committer.confirm(client, confirmed)
+      for (const message of messages) switch (message.t) {
+        case 'call': void answer(message.id, message.method, message.args); break
+        case 'forget': waits.get(message.id)?.abort(new HoldfastError('TIMEOUT', 'The caller stopped waiting')); break
+        case 'ended': engine.ended(message.processor, message.endings); break
+        case 'report': void reportFor(message); break
+        case 'online': connectivity.hint(message.online); break
+        case 'listen': engine.listen(message.on); break
+      }
+    },
+  }
+
+  function reportFor({ processor, key, report }: Extract<ToHost, { t: 'report' }>): Promise<void> {
+    const held = engine.held(processor, key)
+    return held ? committer.submit({ relaxed: true, run: (work) => operations.report(work, held, report) }).catch(() => {}) : Promise.resolve()
+  }
+
+  const alive = locks.supported ? ownerLock(name, own) : ''
+  return [host, { alive, replies }]
+}
+
+function checkedSeq(id: unknown): number {
+  const seq = typeof id === 'string' ? seqOf(id) : undefined
+  if (seq === undefined) throw limits.invalid('id', `must be a job id as push returned it (got ${typeof id === 'string' ? JSON.stringify(id.slice(0, 60)) : limits.describe(id)})`)
+  return seq
+}
+
+const edited = (data: unknown): { readonly edited?: limits.Size } => {
+  if (data === undefined) return {}
+  return { edited: limits.checkSize('data', data, limits.LIMITS.data) }
+}
+
+function newJob({ name, data, options, http }: { readonly name: string; readonly data: unknown; readonly options?: NewJob['options']; readonly http?: RequestInput }, at: string): NewJob {
+  limits.checkName(`${at}name`, name, limits.LIMITS.jobName)
+  limits.checkPushOptions(`${at}options`, options)
+  const size = limits.checkSize(`${at}data`, data, limits.LIMITS.data)
+  return { name, data, options: options ?? {}, size: size.bytes, binary: size.binary > 0, ...(http ? { http: checkRequest(http) } : {}) }
+}
+
+/** What former workers of this page applied: answers to the calls it still waits for. Claimed jobs are read again from their box. */
+async function settledReplies(engine: Engine, client: string, unsettled: readonly number[]): Promise<Array<readonly [number, Reply]>> {
+  if (unsettled.length === 0) return []
+  const stored = await reads.readReceipt(engine.store.connection, client)
+  // A call that waited left several; the last one is its answer.
+  const wanted = new Map(stored.filter(([id]) => unsettled.includes(id)) as Array<readonly [number, Reply]>)
+  return Promise.all([...wanted].map(async ([id, reply]) => {
+    const claim = 'value' in reply ? reply.value as { readonly box?: number; readonly token?: string; readonly jobs?: unknown } | undefined : undefined
+    if (typeof claim?.box !== 'number' || !Array.isArray(claim.jobs)) return [id, reply] as const
+    const lease = (await reads.readLeases(engine.store.connection, client)).find(({ box }) => box === claim.box)
+    return [id, { value: { ...claim, jobs: lease ? await reads.readBox(engine.store.connection, lease) : [] } }] as const
+  }))
+}

@@ -1,0 +1,55 @@
+/** What crosses between a page and its worker. Types only. */
+import type { ErrorEnvelope } from '../core/errors.ts'
+import type { QueueEvent } from '../queue.ts'
+import type { AttemptReport, Run, RunEnding } from '../runner/runner.ts'
+
+/** The calls a page may make; anything else is refused. */
+export type Method =
+  | 'push' | 'pull' | 'ackMany' | 'fail' | 'heartbeat' | 'report' | 'release' | 'snooze' | 'waitFor' | 'cancel' | 'promote' | 'update' | 'retry' | 'remove'
+  | 'retryAll' | 'removeAll' | 'get' | 'list' | 'stats' | 'queues' | 'configure' | 'pause' | 'resume'
+  | 'process' | 'pauseProcessor' | 'stopProcessor' | 'idle' | 'steps' | 'storeStep' | 'close'
+
+export type ToHost =
+  | { readonly t: 'call'; readonly id: number; readonly method: Method; readonly args: readonly unknown[] }
+  /** The caller no longer waits. */
+  | { readonly t: 'forget'; readonly id: number }
+  | { readonly t: 'ended'; readonly processor: string; readonly endings: readonly RunEnding[] }
+  | { readonly t: 'report'; readonly processor: string; readonly key: string; readonly report: AttemptReport }
+  | { readonly t: 'online'; readonly online: boolean }
+  | { readonly t: 'listen'; readonly on: boolean }
+
+export type Reply = { readonly value: unknown } | { readonly error: ErrorEnvelope }
+
+export type ToPage =
+  | { readonly t: 'reply'; readonly id: number; readonly reply: Reply }
+  | { readonly t: 'run'; readonly processor: string; readonly slots: number; readonly runs: readonly Run[] }
+  | { readonly t: 'abort'; readonly processor: string; readonly key: string; readonly reason: ErrorEnvelope }
+  | { readonly t: 'giveBack'; readonly processor: string }
+  | { readonly t: 'settled'; readonly processor: string; readonly keys: readonly string[] }
+  | { readonly t: 'events'; readonly events: readonly QueueEvent[] }
+
+/** The messages of one microtask. Answers to calls before `confirmed` have been heard. */
+export interface ToHostBatch { readonly confirmed: number; readonly messages: readonly ToHost[] }
+
+export interface Hello {
+  /** The database's name. */
+  readonly name: string
+  /** The page as an owner of leases; it holds the lock of this name. */
+  readonly client: string
+  readonly durability: 'strict' | 'relaxed'
+  readonly online: boolean
+  /** Calls that a former worker may have applied. */
+  readonly unsettled: readonly number[]
+}
+
+export interface Welcome {
+  /** The lock this worker holds for as long as it lives; '' where locks do not exist. */
+  readonly alive: string
+  /** Answers to `unsettled` calls that were applied. */
+  readonly replies: ReadonlyArray<readonly [id: number, reply: Reply]>
+}
+
+export interface HostApi {
+  connect(hello: Hello, receive: (messages: readonly ToPage[]) => void): Promise<Welcome>
+  send(batch: ToHostBatch): void
+}

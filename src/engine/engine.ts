@@ -1,0 +1,340 @@
+/** Drives the queue in one realm: wake → upkeep → claim → sleep until the next due time. All it knows is in the database; what it keeps is an economy. */
+import { HoldfastError, isHoldfastError } from '../core/errors.ts'
+import { isFinal, type Job } from '../core/job.ts'
+import type { QueueEvent } from '../queue.ts'
+import type { Channel, Message } from '../platform/channel.ts'
+import { broadcastChannel } from '../platform/channel.ts'
+import { sleep, type Clock } from '../platform/clock.ts'
+import type { Connectivity } from '../platform/connectivity.ts'
+import type { Locks } from '../platform/locks.ts'
+import type { RunEnding } from '../runner/runner.ts'
+import type { Committed } from '../store/committer.ts'
+import * as operations from '../store/operations.ts'
+import { getJob, readBox, readLeases } from '../store/reads.ts'
+import { openStore, type Store } from '../store/store.ts'
+import { ProcessorState, type ProcessorOptions } from './processor.ts'
+import { createUpkeep } from './upkeep.ts'
+
+export interface EngineOptions {
+  /** The database's name. */
+  readonly name: string
+  readonly durability: 'strict' | 'relaxed'
+  readonly clock: Clock
+  readonly locks: Locks
+  readonly connectivity: Connectivity
+  /** Uniform in [0, 1). */
+  readonly random: () => number
+  /** 128 random bits as text. */
+  readonly token: () => string
+  /** Events for this realm's listeners. */
+  readonly hear: (events: readonly QueueEvent[]) => void
+}
+
+export interface Engine {
+  readonly store: Store
+  /** An owner whose lock is held by this realm or its page, and for which this engine beats. */
+  adopt(owner: string): Promise<void>
+  process(options: ProcessorOptions): Promise<void>
+  pauseProcessor(id: string, paused: boolean): void
+  /** Stops claiming for it and gives back what has not started. */
+  stopProcessor(id: string): Promise<void>
+  ended(processor: string, endings: readonly RunEnding[]): void
+  /** The proof for a job that a processor holds. */
+  held(processor: string, key: string): operations.Held | undefined
+  /** Resolves when a processor holds nothing and finds nothing to claim. */
+  idle(id: string): Promise<void>
+  /** Resolves with the job once it is final. */
+  waitFor(id: string, signal: AbortSignal): Promise<Job>
+  /** Calls back when a queue may have more to claim. */
+  onWake(queue: string, call: () => void): () => void
+  /** Whether anyone here wants events. */
+  listen(listening: boolean): void
+  close(): Promise<void>
+}
+
+export const LEASE_MS = 30_000
+const RETRY_SETTLE_MS = 250
+const POLL_MS = 1000
+
+/** The name under which an owner shows that it lives. */
+export const ownerLock = (name: string, owner: string): string => `holdfast:${name}:owner:${owner}`
+
+export function createEngine(options: EngineOptions): Engine {
+  const { name, clock, locks, connectivity, random, token } = options
+  const processors = new Map<string, ProcessorState>()
+  const owners = new Set<string>()
+  const wakeListeners = new Map<string, Set<() => void>>()
+  const waiters = new Map<string, Set<(job?: Job) => void>>()
+  const idlers = new Map<string, Array<() => void>>()
+  let listening = false
+  let othersListen = false
+  let closed = false
+  let degraded = false
+
+  const env = (): { now: number; random: () => number; token: () => string } => ({ now: clock.now(), random, token })
+  const store = openStore(name, {
+    durability: options.durability, env, sleep: (ms) => sleep(clock, ms), committed,
+    failed(error) { if (!degraded) { degraded = true; say([{ type: 'degraded', at: clock.now(), message: error instanceof Error ? error.message : String(error) }]) } },
+    outdated() { say([{ type: 'outdated', at: clock.now() }]) },
+  })
+  const { committer, connection } = store
+  const channel: Channel = broadcastChannel(`holdfast:${name}`, heard)
+  const upkeep = createUpkeep({ name, store, clock, locks, owners: () => owners, held: (owner) => [...processors.values()].some((p) => p.options.owner === owner && p.held.size > 0), check: checkLeases, wakeAll, log() { connection.drop() } })
+
+  // ---- what is told and heard ----
+
+  function committed({ events, wakes, summons, finals, dueAt }: Committed): void {
+    if (degraded) { degraded = false; say([{ type: 'recovered', at: clock.now() }]) }
+    for (const job of finals) for (const settle of waiters.get(job.id) ?? []) settle(job)
+    if (listening && events.length > 0) options.hear(events)
+    if (dueAt < Infinity) upkeep.due(dueAt)
+    const message: Message = {
+      ...(wakes.size > 0 ? { wakes: [...wakes] } : {}), ...(summons.size > 0 ? { summons: [...summons] } : {}),
+      ...(othersListen && events.length > 0 ? { events } : {}), ...(dueAt < Infinity ? { dueAt } : {}),
+    }
+    if (Object.keys(message).length > 0 && !closed) channel.post(message)
+    for (const owner of summons) if (owners.has(owner)) void checkLeases(owner)
+    for (const queue of wakes) wake(queue)
+  }
+
+  function say(events: readonly QueueEvent[]): void {
+    options.hear(events)
+    if (othersListen && !closed) channel.post({ events })
+  }
+
+  function heard({ wakes, summons, events, listening: asked, hello, dueAt }: Message): void {
+    if (asked) othersListen = true
+    if (hello && listening) channel.post({ listening: true })
+    if (hello) upkeep.soon()
+    if (events) {
+      if (listening) options.hear(events)
+      for (const { id } of events) if (id !== undefined) for (const settle of waiters.get(id) ?? []) settle()
+    }
+    if (dueAt !== undefined) upkeep.due(dueAt)
+    for (const owner of summons ?? []) if (owners.has(owner)) void checkLeases(owner)
+    for (const queue of wakes ?? []) wake(queue)
+  }
+
+  function wake(queue: string): void {
+    for (const call of wakeListeners.get(queue) ?? []) call()
+    for (const processor of processors.values()) {
+      if (processor.options.queue !== queue) continue
+      processor.dry = false
+      pump(processor)
+    }
+  }
+
+  function wakeAll(): void {
+    for (const queue of new Set([...wakeListeners.keys(), ...[...processors.values()].map((p) => p.options.queue)])) wake(queue)
+  }
+
+  const unwatch = connectivity.watch((online) => {
+    say([{ type: online ? 'online' : 'offline', at: clock.now() }])
+    if (online) committer.submit({ alone: true, run: operations.tryOrigins }).then(wakeAll, () => {})
+    else for (const processor of processors.values()) processor.options.port.giveBack()
+  })
+
+  // ---- claiming ----
+
+  function pump(processor: ProcessorState): void {
+    if (closed) return
+    const { options: { id, queue, owner, runs, concurrency, port } } = processor
+    const count = processor.wanted
+    if (count <= 0) { settleIdle(processor); return }
+    processor.claiming = true
+    const request: operations.ClaimRequest = {
+      queue, owner, leaseMs: LEASE_MS, online: connectivity.online, count,
+      processor: { id, want: concurrency, running: processor.running, runs },
+    }
+    committer.submit({ needs: [['queues', queue]], run: (work) => operations.claim(work, request) }).then(({ has, box, token: proof, jobs }) => {
+      processor.claiming = false
+      processor.has = has
+      if (jobs.length < count) processor.dry = true
+      port.run(has, box === undefined || proof === undefined ? [] : processor.hold(box, proof, jobs))
+      if (processor.stopped || processor.paused) port.giveBack()
+      pump(processor)
+    }, () => {
+      processor.claiming = false
+      clock.after(RETRY_SETTLE_MS, () => { pump(processor) })
+    })
+  }
+
+  function settleIdle(processor: ProcessorState): void {
+    if (processor.held.size > 0 || processor.claiming || !(processor.dry || processor.stopped || processor.paused)) return
+    const { id } = processor.options
+    for (const idle of idlers.get(id) ?? []) idle()
+    idlers.delete(id)
+  }
+
+  // ---- ending ----
+
+  function ended(id: string, endings: readonly RunEnding[]): void {
+    const processor = processors.get(id)
+    if (!processor) return
+    processor.learn(endings)
+    const known = endings.flatMap((ending) => {
+      const run = processor.held.get(ending.key)
+      return run ? [{ ending, run }] : []
+    })
+    for (const { key } of endings) processor.held.delete(key)
+    const complete = known.map(({ ending, run }): operations.Ending => ({
+      box: run.box, token: run.token, seq: run.job.seq, job: run.job, event: eventOf(processor, ending),
+      ...(ending.report ? { report: ending.report } : {}), ...(ending.origin ? { origin: ending.origin } : {}),
+    }))
+    settle(processor, complete, endings.map(({ key }) => key))
+    if (processor.held.size === 0) processor.dry = false
+    pump(processor)
+  }
+
+  /** An ending always commits: a database that refuses is asked again. */
+  function settle(processor: ProcessorState, endings: readonly operations.Ending[], keys: readonly string[]): void {
+    const boxes = [...new Set(endings.map(({ box }) => box))]
+    committer.submit({
+      ending: true, needs: [['queues', processor.options.queue], ...boxes.map((box) => ['leases', box] as const)],
+      run: (work) => operations.settle(work, endings),
+    }).then(() => { processor.options.port.settled(keys) }, (error: unknown) => {
+      if (closed || (isHoldfastError(error) && error.code === 'CLOSED')) return
+      clock.after(RETRY_SETTLE_MS, () => { settle(processor, endings, keys) })
+    })
+  }
+
+  function eventOf(processor: ProcessorState, { event }: RunEnding): operations.Ending['event'] {
+    if (event.type !== 'fail') return event
+    const network = event.error.name === 'NetworkError' || (event.error.name === 'TypeError' && /fetch|network/i.test(event.error.message))
+    if (network && !event.final && !connectivity.online) return { type: 'release' }
+    return { ...event, owner: processor.options.owner, random: random() }
+  }
+
+  /** Stops what this realm runs under a lease that was lost or told to stop. */
+  async function checkLeases(owner: string): Promise<void> {
+    const mine = [...processors.values()].filter((processor) => processor.options.owner === owner && processor.held.size > 0)
+    if (mine.length === 0) return
+    const asked = mine.map((processor) => ({ processor, keys: [...processor.held.keys()] }))
+    const leases = new Map((await readLeases(connection, owner)).map((lease) => [lease.box, lease]))
+    for (const { processor, keys } of asked) for (const key of keys) {
+      const run = processor.held.get(key)
+      if (!run) continue
+      const lease = leases.get(run.box)
+      const stop = lease?.cancels?.[run.job.seq]
+      if (!lease || lease.token !== run.token || !lease.left.includes(run.job.seq)) processor.options.port.abort(key, operations.staleLease(run.job.seq))
+      else if (stop) processor.options.port.abort(key, new HoldfastError('INVALID_STATE', stop.reason, { id: run.job.id }))
+    }
+  }
+
+  return {
+    store,
+
+    async adopt(owner) {
+      owners.add(owner)
+      await upkeep.beat([owner])
+      channel.post({ hello: true })
+      upkeep.start()
+    },
+
+    async process(processorOptions) {
+      const { id, queue, owner, concurrency } = processorOptions
+      const processor = new ProcessorState(processorOptions)
+      // What a former engine of this page claimed for it: the page may still be running it, and knows what it has.
+      for (const lease of await readLeases(connection, owner)) {
+        if (lease.processor !== id) continue
+        processorOptions.port.run(concurrency, processor.hold(lease.box, lease.token, await readBox(connection, lease)))
+      }
+      await committer.submit({ needs: [['queues', queue]], run: (work) => operations.register(work, queue, concurrency) })
+      processors.set(id, processor)
+      pump(processor)
+    },
+
+    pauseProcessor(id, paused) {
+      const processor = processors.get(id)
+      if (!processor) return
+      processor.paused = paused
+      if (paused) processor.options.port.giveBack()
+      else processor.dry = false
+      pump(processor)
+    },
+
+    async stopProcessor(id) {
+      const processor = processors.get(id)
+      if (!processor) return
+      processor.stopped = true
+      processor.options.port.giveBack()
+      await idle(processor)
+      processors.delete(id)
+      await committer.submit({ run: (work) => operations.unregister(work, processor.options.queue, id) })
+    },
+
+    ended,
+
+    held(id, key) {
+      const run = processors.get(id)?.held.get(key)
+      return run && { box: run.box, token: run.token, seq: run.job.seq }
+    },
+
+    async idle(id) { const processor = processors.get(id); if (processor) await idle(processor) },
+
+    waitFor: (id, signal) => new Promise((resolve, reject) => {
+      const set = waiters.get(id) ?? new Set()
+      waiters.set(id, set)
+      const done = (finish: () => void): void => {
+        set.delete(look)
+        if (set.size === 0) waiters.delete(id)
+        stopPolling()
+        signal.removeEventListener('abort', aborted)
+        finish()
+      }
+      const look = (job?: Job): void => {
+        if (job) { done(() => { resolve(job) }); return }
+        getJob(connection, id).then((found) => {
+          if (!found) done(() => { reject(operations.notFound(id, true)) })
+          else if (isFinal(found.state)) done(() => { resolve(found) })
+        }, () => {})
+      }
+      const aborted = (): void => { done(() => { reject(signal.reason as Error) }) }
+      // Other tabs tell by channel; where they cannot, looking tells.
+      let stopPolling = (): void => {}
+      const poll = (): void => { stopPolling = clock.after(POLL_MS, () => { look(); if (set.has(look)) poll() }) }
+      signal.addEventListener('abort', aborted)
+      set.add(look)
+      if (waiters.size === 1 && !listening) channel.post({ listening: true })
+      poll()
+      look()
+    }),
+
+    onWake(queue, call) {
+      const set = wakeListeners.get(queue) ?? new Set()
+      wakeListeners.set(queue, set)
+      set.add(call)
+      return () => { set.delete(call); if (set.size === 0) wakeListeners.delete(queue) }
+    },
+
+    listen(on) {
+      listening = on
+      if (on) channel.post({ listening: true, hello: true })
+    },
+
+    async close() {
+      await Promise.all([...processors.keys()].map((id) => {
+        const processor = processors.get(id)
+        if (processor) { processor.stopped = true; processor.options.port.giveBack() }
+        return undefined
+      }))
+      closed = true
+      unwatch()
+      upkeep.stop()
+      await committer.idle()
+      channel.close()
+      connectivity.close()
+      await store.close()
+    },
+  }
+
+  function idle(processor: ProcessorState): Promise<void> {
+    return new Promise((resolve) => {
+      const list = idlers.get(processor.options.id) ?? []
+      list.push(resolve)
+      idlers.set(processor.options.id, list)
+      settleIdle(processor)
+      pump(processor)
+    })
+  }
+}

@@ -1,0 +1,97 @@
+/** A request as an attempt: send it, and say what its answer means (`core/http-answer.ts` decides). */
+import { classify } from '../core/http-answer.ts'
+import { cut } from '../core/limits.ts'
+import type { HttpRequest, Job, JobError } from '../core/job.ts'
+import { originOf } from '../core/lane.ts'
+import type { HttpResult } from '../queue.ts'
+import type { Clock } from '../platform/clock.ts'
+import { describeError, type Execute, type Result, type RunEnding } from '../runner/runner.ts'
+
+const RESULT_BODY_BYTES = 65_536
+const EXCERPT_BYTES = 512
+
+export interface HttpEnv {
+  readonly clock: Clock
+  readonly fetch: typeof fetch
+  online(): boolean
+}
+
+export function httpAttempt(env: HttpEnv): Execute {
+  /** When each origin last answered well, in awake ms: a job that fails while its neighbours succeed fails by itself. */
+  const succeeded = new Map<string, number>()
+
+  return async (attempt) => {
+    const { job } = attempt.run
+    const { http } = job
+    if (!http) return { event: { type: 'fail', error: { name: 'Error', message: 'This job holds no request' }, final: 'unrecoverable' } }
+    const origin = originOf(http.url)
+    let response: Response
+    let body: string
+    try {
+      response = await env.fetch(http.url, { ...requestInit(job, http), signal: attempt.signal, cache: 'no-store' })
+      body = await response.text()
+    } catch (error) {
+      if (attempt.aborted && attempt.aborted.code !== 'TIMEOUT') return { event: { type: 'release', unanswered: true } }
+      const ownFault = attempt.aborted !== undefined || (env.online() && (succeeded.get(origin) ?? -1) > attempt.startedAt)
+      const failure: JobError = attempt.aborted ? describeError(attempt.aborted)
+        : { name: 'NetworkError', message: `No answer from ${http.method} ${http.url}: ${describeError(error).message} (offline, refused by CORS or CSP, blocked, or the server is down)` }
+      return ownFault ? { event: { type: 'fail', error: failure } } : { event: { type: 'release', unanswered: true }, origin: { origin, closed: { reason: failure.message } } }
+    }
+    const verdict = classify({ status: response.status, ...retryAfter(response) }, http.okStatuses, job.unanswered === true || job.stalls > 0, env.clock.now())
+    const error: JobError = { name: 'HttpError', message: `${response.status} from ${http.method} ${http.url}${excerpt(response, body)}` }
+    const after = 'afterMs' in verdict && verdict.afterMs !== undefined ? { afterMs: verdict.afterMs } : {}
+    switch (verdict.kind) {
+      case 'done': {
+        succeeded.set(origin, env.clock.awake())
+        return { event: { type: 'complete', result: resultOf(response, body, job.keepResult === true) }, origin: { origin } }
+      }
+      case 'origin': return (succeeded.get(origin) ?? -1) > attempt.startedAt
+        ? { event: { type: 'fail', error, ...after } }
+        : { event: { type: 'release' }, origin: { origin, closed: { reason: error.message, ...after } } }
+      case 'retry': return answered(origin, { type: 'fail', error, ...after })
+      case 'dead': return answered(origin, { type: 'fail', error, final: 'unrecoverable' })
+    }
+  }
+}
+
+/** The origin did answer, so its gate may open, whatever becomes of the job. */
+const answered = (origin: string, event: Result): Partial<RunEnding> & { readonly event: Result } => ({ event, origin: { origin } })
+
+const retryAfter = (response: Response): { readonly retryAfter?: string } => {
+  const header = response.headers.get('retry-after')
+  return header === null ? {} : { retryAfter: header }
+}
+
+function requestInit(job: Job, http: HttpRequest): RequestInit {
+  const headers = new Headers(http.headers as Record<string, string>)
+  if (http.idempotency) {
+    const key = job.revision ? `${job.id}.${job.revision}` : job.id
+    headers.set(http.idempotency.header, http.idempotency.quoted ? `"${key}"` : key)
+  }
+  return { method: http.method, headers, ...(http.body ? { body: http.body === 'json' ? JSON.stringify(job.data) : String(job.data) } : {}) }
+}
+
+const isJson = (response: Response): boolean => /[/+]json\b/i.test(response.headers.get('content-type') ?? '')
+
+function resultOf(response: Response, body: string, keepBody: boolean): HttpResult {
+  const bare = { status: response.status, headers: Object.fromEntries(response.headers) }
+  if (!keepBody || body === '') return bare
+  const whole = cut(body, RESULT_BODY_BYTES)
+  if (whole === body && isJson(response)) {
+    try { return { ...bare, body: JSON.parse(body) as unknown } } catch { /* not JSON after all: kept as text */ }
+  }
+  return { ...bare, body: whole }
+}
+
+/** What the server says of its refusal: problem details (RFC 9457) or the start of its text. */
+function excerpt(response: Response, body: string): string {
+  if (isJson(response)) {
+    try {
+      const { title, detail, message, error } = JSON.parse(body) as Record<string, unknown>
+      const said = [title, detail ?? message ?? error].filter((part) => typeof part === 'string')
+      if (said.length > 0) return `: ${cut(said.join(': '), EXCERPT_BYTES)}`
+    } catch { /* told as text */ }
+  }
+  const text = body.replace(/<[^>]*>/g, ' ').replace(/\s+/g, ' ').trim()
+  return text ? `: ${cut(text, EXCERPT_BYTES)}` : ''
+}

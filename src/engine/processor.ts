@@ -1,0 +1,70 @@
+/** One `process` call: how many jobs to have at hand, and which it holds. The engine claims for it; its port runs them. */
+import type { Job } from '../core/job.ts'
+import type { HoldfastError } from '../core/errors.ts'
+import type { Runs } from '../store/operations.ts'
+import { keyOf, type Run, type RunEnding } from '../runner/runner.ts'
+
+/** Where the handlers are: a runner in this realm, or the page's behind messages. */
+export interface Port {
+  run(slots: number, runs: readonly Run[]): void
+  abort(key: string, reason: HoldfastError): void
+  giveBack(): void
+  /** These endings are committed, or refused for good. */
+  settled(keys: readonly string[]): void
+}
+
+export interface ProcessorOptions {
+  readonly id: string
+  readonly queue: string
+  /** Whose lock says that the handlers still live. */
+  readonly owner: string
+  readonly runs: Runs
+  readonly concurrency: number
+  readonly port: Port
+}
+
+const AHEAD_MS = 100
+const MOST_AHEAD = 256
+
+export class ProcessorState {
+  readonly held = new Map<string, Run>()
+  /** How many may run at once, as the last claim said. */
+  has = 0
+  claiming = false
+  /** Nothing was left at the last claim; a wake clears it. */
+  dry = false
+  paused = false
+  stopped = false
+  #averageMs: number | undefined
+  constructor(readonly options: ProcessorOptions) {}
+
+  /** Work to have at hand beyond what runs: at most ~100 ms of it. */
+  get ahead(): number {
+    // Requests are not claimed ahead: a gate may close before they start.
+    if (this.options.runs.kind === 'requests' || this.#averageMs === undefined) return 0
+    return Math.min(MOST_AHEAD, Math.floor(AHEAD_MS / Math.max(this.#averageMs, 0.01) * Math.max(1, this.has)))
+  }
+
+  /** How many jobs to ask for now; 0 while there are enough. */
+  get wanted(): number {
+    if (this.stopped || this.paused || this.claiming || this.dry) return 0
+    const target = this.options.concurrency + this.ahead
+    const low = Math.max(this.has, 1) + this.ahead / 2
+    return this.held.size < Math.min(low, target) ? target - this.held.size : 0
+  }
+
+  get running(): number { return Math.min(this.has, this.held.size) }
+
+  hold(box: number, token: string, jobs: readonly Job[]): Run[] {
+    const runs = jobs.map((job): Run => ({ box, token, job }))
+    for (const run of runs) this.held.set(keyOf(box, run.job.seq), run)
+    return runs
+  }
+
+  learn(endings: readonly RunEnding[]): void {
+    for (const { ms, event } of endings) {
+      if (event.type === 'release') continue
+      this.#averageMs = this.#averageMs === undefined ? ms : this.#averageMs * 0.9 + ms * 0.1
+    }
+  }
+}

@@ -1,0 +1,162 @@
+/** Upkeep: promote, expire, prune, and notice owners that are gone. One tab does it; any other does when it is left undone. */
+import type { Clock } from '../platform/clock.ts'
+import type { Locks } from '../platform/locks.ts'
+import * as operations from '../store/operations.ts'
+import { nextDue } from '../store/reads.ts'
+import type { LeaseRow } from '../store/schema.ts'
+import type { Store } from '../store/store.ts'
+import { ownerLock } from './engine.ts'
+
+export interface UpkeepOptions {
+  readonly name: string
+  readonly store: Store
+  readonly clock: Clock
+  readonly locks: Locks
+  readonly owners: () => ReadonlySet<string>
+  /** Whether an owner of this realm holds leases that need a heartbeat. */
+  readonly held: (owner: string) => boolean
+  readonly check: (owner: string) => Promise<void>
+  readonly wakeAll: () => void
+  readonly log: (error: unknown) => void
+}
+
+export interface Upkeep {
+  start(): void
+  /** Something is due at this time (epoch ms). */
+  due(at: number): void
+  /** Look again at once: another tab came. */
+  soon(): void
+  beat(owners: readonly string[]): Promise<void>
+  stop(): void
+}
+
+/** How often to look without being told. */
+const TICK_MS = 5000
+/** How long others leave undone work to the tab that does upkeep. */
+const GRACE_MS = 1500
+const BEAT_MS = 10_000
+
+export function createUpkeep({ name, store: { connection, committer }, clock, locks, owners, held, check, wakeAll, log }: UpkeepOptions): Upkeep {
+  let leader = !locks.supported
+  let stopped = false
+  let started = false
+  let running = false
+  let again = false
+  let cancelTimer = (): void => {}
+  let timerAt = Infinity
+  let release = (): void => {}
+  let beatAt = 0
+  let lastAwake = clock.awake()
+  /** This realm's own awake time: what it slept through counts for one tick at most. */
+  let awake = 0
+  const watched = new Map<string, () => void>()
+  const seen = new Map<string, { readonly beats: number; readonly since: number }>()
+
+  function schedule(at: number): void {
+    if (stopped || !started || at >= timerAt) return
+    cancelTimer()
+    timerAt = at
+    cancelTimer = clock.after(at - clock.now(), () => { timerAt = Infinity; void tick() })
+  }
+
+  async function tick(): Promise<void> {
+    if (stopped) return
+    if (running) { again = true; return }
+    running = true
+    try { schedule(await look()) } catch (error) {
+      log(error)
+      schedule(clock.now() + TICK_MS)
+    }
+    running = false
+    if (again) { again = false; await tick() }
+  }
+
+  /** Does what is due, and says when to look again. */
+  async function look(): Promise<number> {
+    const elapsed = clock.awake() - lastAwake
+    lastAwake += elapsed
+    awake += Math.min(elapsed, 2 * TICK_MS)
+    const state = await nextDue(connection)
+    watch(state.leases)
+    await expireSilent(state.leases, state.owners)
+    await heartbeats()
+    const now = clock.now()
+    if (state.at <= now - (leader ? 0 : GRACE_MS)) {
+      while (await committer.submit({ alone: true, run: operations.promoteDue }) && !stopped) { /* more of them */ }
+      while (await committer.submit({ alone: true, run: operations.expireDue }) && !stopped) { /* more of them */ }
+      wakeAll()
+    }
+    if (state.originsAt <= now) wakeAll()
+    if (leader) for (const { queue, counts } of state.queues) {
+      const { completed, cancelled, dead } = operations.RETENTION
+      if (counts.completed > completed.count || counts.cancelled > cancelled.count || counts.dead > dead.count) await committer.submit({ alone: true, run: (work) => operations.prune(work, queue) })
+    }
+    const next = Math.min(state.at <= now ? now + TICK_MS : state.at + (leader ? 0 : GRACE_MS), state.originsAt <= now ? Infinity : state.originsAt)
+    return Math.min(next, now + TICK_MS)
+  }
+
+  async function heartbeats(): Promise<void> {
+    if (awake < beatAt) return
+    const mine = [...owners()].filter(held)
+    beatAt = awake + BEAT_MS - TICK_MS / 2
+    if (mine.length === 0) return
+    await beat(mine)
+    for (const owner of mine) await check(owner)
+  }
+
+  const beat = (list: readonly string[]): Promise<void> => committer.submit({ relaxed: true, needs: list.map((owner) => ['owners', owner] as const), run: (work) => operations.beat(work, list) })
+
+  /** Waits at the lock of every owner that holds leases: it is given when the owner has ended. */
+  function watch(leases: readonly LeaseRow[]): void {
+    const holding = new Set(leases.map(({ owner }) => owner))
+    for (const [owner, stop] of watched) if (!holding.has(owner)) { stop(); watched.delete(owner) }
+    for (const owner of holding) {
+      if (watched.has(owner) || owners().has(owner)) continue
+      watched.set(owner, locks.whenFree(ownerLock(name, owner), () => {
+        watched.delete(owner)
+        committer.submit({ alone: true, run: (work) => operations.dropOwner(work, owner) }).then(wakeAll, log)
+      }))
+    }
+  }
+
+  /** A lease whose heartbeat has not moved for `leaseMs` of this realm's awake time is over, lock or no lock. */
+  async function expireSilent(leases: readonly LeaseRow[], beats: ReadonlyMap<string, number>): Promise<void> {
+    const current = new Set<string>()
+    for (const lease of leases) {
+      const silent: number[] = []
+      for (const seq of lease.left) {
+        const id = `${lease.box}:${seq}`
+        current.add(id)
+        const count = lease.processor === undefined ? lease.beats?.[seq] ?? 0 : beats.get(lease.owner) ?? 0
+        const old = seen.get(id)
+        if (!old || old.beats !== count) seen.set(id, { beats: count, since: awake })
+        else if (awake - old.since >= lease.leaseMs) silent.push(seq)
+      }
+      if (silent.length > 0) await committer.submit({ alone: true, run: (work) => operations.expireLease(work, lease, silent, beats.get(lease.owner) ?? 0) })
+    }
+    for (const id of seen.keys()) if (!current.has(id)) seen.delete(id)
+  }
+
+  return {
+    start() {
+      if (started || stopped) return
+      started = true
+      locks.hold(`holdfast:${name}:upkeep`).then((free) => {
+        if (stopped) { free(); return }
+        release = free
+        leader = true
+        void tick()
+      }, log)
+      void tick()
+    },
+    due(at) { schedule(at + (leader ? 0 : GRACE_MS)) },
+    soon() { if (started) void tick() },
+    beat,
+    stop() {
+      stopped = true
+      cancelTimer()
+      for (const stop of watched.values()) stop()
+      release()
+    },
+  }
+}

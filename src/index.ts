@@ -1,0 +1,226 @@
+/** `holdfast`: a durable job queue in the browser. `openQueue(name)` is all it takes. */
+import { createClient, snapshot, type Client, type Held } from './door/client.ts'
+import { HoldfastError } from './core/errors.ts'
+import { idsOf, type IdRun } from './core/id.ts'
+import type { Job } from './core/job.ts'
+import { describeError, thrown } from './runner/runner.ts'
+import type {
+  BulkResult, FailResult, FetchInit, Handler, OpenOptions, Processor, Queue, QueueEvent, QueueMap,
+} from './queue.ts'
+
+const open = new Map<string, { readonly client: Client; readonly options: OpenOptions; users: number }>()
+
+const NAME = /^[A-Za-z0-9._-]{1,256}$/
+const OPTIONS: readonly string[] = ['worker', 'durability']
+
+function checkOpen(name: string, options: OpenOptions): void {
+  const invalid = (field: string, problem: string): HoldfastError => new HoldfastError('VALIDATION', `${field} ${problem}`, { field })
+  if (typeof name !== 'string' || !NAME.test(name)) throw invalid('name', 'must be 1 to 256 of A-Z a-z 0-9 . _ -')
+  for (const key of Object.keys(options)) if (!OPTIONS.includes(key)) throw invalid(`options.${key}`, `is not an option here: use ${OPTIONS.join(', ')}`)
+  const { worker, durability } = options
+  if (worker !== undefined && worker !== false && typeof worker !== 'function' && !(worker instanceof Worker)) throw invalid('options.worker', 'must be a Worker, a function that makes one, or false')
+  if (durability !== undefined && durability !== 'strict' && durability !== 'relaxed') throw invalid('options.durability', "must be 'strict' or 'relaxed'")
+}
+
+/** One client a name and page: opening it twice shares the worker. */
+function clientOf(name: string, options: OpenOptions): Client {
+  checkOpen(name, options)
+  if (typeof indexedDB === 'undefined') throw new HoldfastError('STORAGE', 'There is no IndexedDB here (a server, or a browser mode without storage): call this in the browser', { name })
+  const known = open.get(name)
+  if (!known) {
+    const client = createClient(name, options)
+    open.set(name, { client, options, users: 1 })
+    return client
+  }
+  for (const key of OPTIONS as ReadonlyArray<keyof OpenOptions>)
+    if (known.options[key] !== options[key]) throw new HoldfastError('VALIDATION', `options.${key} differs from the one with which ${name} was opened in this page: open it once, or with the same options`, { field: `options.${key}` })
+  known.users++
+  return known.client
+}
+
+async function closeClient(name: string, client: Client, drainMs: number): Promise<void> {
+  const known = open.get(name)
+  if (known?.client === client && --known.users > 0) return
+  if (known?.client === client) open.delete(name)
+  await client.close(drainMs)
+}
+
+/** Opens the queue of this name, made at first use. Resolves when it can be used; rejects when its storage or worker cannot be had. */
+export async function openQueue<M extends QueueMap = QueueMap>(name: string, options: OpenOptions = {}): Promise<Queue<M>> {
+  const queue = createQueue<M>(name, options)
+  try { await queue.queues() } catch (error) {
+    await queue.close().catch(() => {})
+    throw error
+  }
+  return queue
+}
+
+/** The same handle at once; it opens at its first call. Importing and creating are harmless on a server, where each call rejects. */
+export function createQueue<M extends QueueMap = QueueMap>(name: string, options: OpenOptions = {}): Queue<M> {
+  let client: Client | undefined
+  let closed = false
+  const use = (): Client => {
+    if (closed) throw new HoldfastError('CLOSED', `The queue ${name} was closed`)
+    return client ??= clientOf(name, options)
+  }
+  const leaseOf = (job: Job | string): Held => {
+    const id = typeof job === 'string' ? job : job?.id
+    const held = use().leases.get(id)
+    if (!held) throw new HoldfastError('STALE_LEASE', `This handle holds no lease on job ${String(id)}: pull it first`, { id })
+    return held
+  }
+  const release = (job: Job | string): void => { use().leases.delete(typeof job === 'string' ? job : job.id) }
+  /** Ends a pulled job by one call; its lease is over then, whatever came of it. */
+  const endPulled = async <T>(job: Job | string, method: 'fail' | 'release' | 'snooze', ...args: readonly unknown[]): Promise<T> => {
+    const held = leaseOf(job)
+    try {
+      const result = await use().call<T>(method, held, ...args)
+      release(job)
+      return result
+    } catch (error) {
+      if (error instanceof HoldfastError && error.code === 'STALE_LEASE') release(job)
+      throw error
+    }
+  }
+  const ackMany = async (list: ReadonlyArray<Job | string | { readonly job: Job | string; readonly result?: unknown }>): Promise<BulkResult> => {
+    const items = list.map((item) => typeof item === 'object' && 'job' in item ? item : { job: item })
+    const idOf = (job: Job | string): string => typeof job === 'string' ? job : job.id
+    const refused: Array<{ id: string; message: string }> = []
+    const held = items.flatMap(({ job, result }) => {
+      const lease = use().leases.get(idOf(job))
+      if (!lease) refused.push({ id: idOf(job), message: 'This handle holds no lease on it' })
+      return lease ? [{ id: idOf(job), held: lease, ...(result === undefined ? {} : { result: snapshot('result', result) }) }] : []
+    })
+    const ended = held.length === 0 ? [] : await use().call<ReadonlyArray<{ readonly ok: boolean }>>('ackMany', held)
+    held.forEach(({ id }, i) => {
+      use().leases.delete(id)
+      if (!ended[i]?.ok) refused.push({ id, message: 'Its lease is over: it was recovered, ended or given to another' })
+    })
+    return { done: items.length - refused.length, refused }
+  }
+  const processor = (id: string): Processor => ({
+    pause: () => use().call('pauseProcessor', id, true),
+    resume: () => use().call('pauseProcessor', id, false),
+    idle: () => use().call('idle', id),
+    async stop() { await use().call('stopProcessor', id); use().forget(id) },
+  })
+
+  const handle: Queue = {
+    name,
+    async push(queue, job, data, pushOptions) {
+      const item = { name: job, data: snapshot('data', data), ...(pushOptions ? { options: snapshot('options', pushOptions) } : {}) }
+      return only(await use().call<IdRun>('push', queue, [item], false))
+    },
+    async pushMany(queue, items) {
+      if (!Array.isArray(items)) throw new HoldfastError('VALIDATION', 'items must be an array', { field: 'items' })
+      if (items.length === 0) return []
+      return idsOf(await use().call<IdRun>('push', queue, snapshot('items', items), true))
+    },
+    async pull(queue, count = 1, pullOptions = {}) {
+      const { leases, call } = use()
+      const { box, token, jobs } = await call<{ readonly box?: number; readonly token?: string; readonly jobs: readonly Job[] }>('pull', queue, count, pullOptions)
+      if (box !== undefined && token !== undefined) for (const job of jobs) leases.set(job.id, { box, token, seq: job.seq })
+      return [...jobs]
+    },
+    async ack(job, result) {
+      leaseOf(job)
+      const { refused } = await ackMany([{ job, result }])
+      if (refused[0]) throw new HoldfastError('STALE_LEASE', refused[0].message, { id: refused[0].id })
+    },
+    ackMany,
+    async fail(job, error) {
+      const event = thrown(error, undefined)
+      return endPulled<FailResult>(job, 'fail', event.type === 'fail' ? event : { type: 'fail', error: describeError(error) })
+    },
+    async heartbeat(job) { await use().call('heartbeat', leaseOf(job)) },
+    async progress(job, percent, message) { await use().call('report', leaseOf(job), percent, message) },
+    async release(job) { await endPulled(job, 'release') },
+    async snooze(job, ms) { await endPulled(job, 'snooze', ms) },
+    async process(queue, handlers, { concurrency = 1, ...unknown } = {}) {
+      for (const key of Object.keys(unknown)) throw new HoldfastError('VALIDATION', `options.${key} is not an option here: use concurrency`, { field: `options.${key}` })
+      checkHandlers(handlers)
+      return processor(await use().process(queue, handlers as Handler<never>, concurrency))
+    },
+    async fetch(input, init, fetchOptions) {
+      const { queue = 'http', name: job = 'fetch', idempotency, okStatuses, allowStoredCredentials, ...pushOptions } = fetchOptions ?? {}
+      const { data, http } = request(input, init ?? {})
+      const extra = { ...(idempotency === undefined ? {} : { idempotency }), ...(okStatuses ? { okStatuses } : {}), ...(allowStoredCredentials ? { allowStoredCredentials } : {}) }
+      return only(await use().call<IdRun>('push', queue, [{ name: job, data, options: snapshot('options', pushOptions), http: { ...http, ...extra } }], false))
+    },
+    async waitFor(id, { signal, timeoutMs } = {}) { return use().callUntil(signal, timeoutMs, 'waitFor', id) },
+    async cancel(id, cancelOptions) { return use().call('cancel', id, cancelOptions) },
+    async promote(id) { await use().call('promote', id) },
+    async update(id, patch) { await use().call('update', id, snapshot('patch', patch)) },
+    async retry(id, edit) { await use().call('retry', id, edit && snapshot('edit', edit)) },
+    async remove(id) { await use().call('remove', id) },
+    async retryAll(filter) { return use().call('retryAll', filter) },
+    async removeAll(filter) { return use().call('removeAll', filter) },
+    async get(id) { return use().call('get', id) },
+    async list(filter) { return use().call('list', filter) },
+    async stats(queue) { return use().call('stats', queue) },
+    async queues() { return use().call('queues') },
+    async configure(queue, settings) { await use().call('configure', queue, snapshot('settings', settings)) },
+    async pause(queue, pauseOptions) { await use().call('pause', queue, pauseOptions) },
+    async resume(queue) { await use().call('resume', queue) },
+    on: (type, listener) => use().on(type, listener),
+    events: ({ queue, types, signal } = {}) => eventStream(use(), (event) => (queue === undefined || event.queue === queue) && (!types || types.includes(event.type)), signal),
+    async close({ drainMs = 0 } = {}) {
+      if (closed) return
+      closed = true
+      if (client) await closeClient(name, client, drainMs)
+    },
+  }
+  return handle as unknown as Queue<M>
+}
+
+function only(run: IdRun): string {
+  const [id] = idsOf(run)
+  if (id === undefined) throw new HoldfastError('STORAGE', 'The push answered without an id')
+  return id
+}
+
+function checkHandlers(handlers: unknown): void {
+  if (typeof handlers === 'function') return
+  const entries = typeof handlers === 'object' && handlers !== null ? Object.entries(handlers) : []
+  if (entries.length === 0) throw new HoldfastError('VALIDATION', 'handler must be a function, or an object with a function for each job name', { field: 'handler' })
+  for (const [name, handler] of entries) if (typeof handler !== 'function') throw new HoldfastError('VALIDATION', `handler.${name} must be a function`, { field: `handler.${name}` })
+}
+
+/** A request in the form in which it crosses to the worker, which checks it. */
+function request(input: string | URL, { method, headers, body, json, ...unknown }: FetchInit): { readonly data: unknown; readonly http: object } {
+  const invalid = (field: string, problem: string): HoldfastError => new HoldfastError('VALIDATION', `${field} ${problem}`, { field })
+  for (const key of Object.keys(unknown)) throw invalid(`init.${key}`, 'is not an option here: use method, headers, body, json')
+  if (body !== undefined && json !== undefined) throw invalid('init.json', 'excludes body: give one of the two')
+  if (body !== undefined && typeof body !== 'string') throw invalid('init.body', 'must be a string; for JSON use init.json')
+  let url: string
+  try { url = new URL(String(input), globalThis.document?.baseURI ?? globalThis.location?.href).href } catch { throw invalid('url', `is not a URL (got ${JSON.stringify(String(input).slice(0, 200))})`) }
+  const given = headers instanceof Headers ? [...headers] : Array.isArray(headers) ? headers as Array<[string, string]> : Object.entries(headers ?? {})
+  const pairs = given.map(([name, value]) => [String(name), String(value)] as const)
+  if (json !== undefined && !pairs.some(([name]) => name.toLowerCase() === 'content-type')) pairs.push(['content-type', 'application/json'])
+  return {
+    data: json === undefined ? body : snapshot('init.json', json),
+    http: { url, method: method ?? (body === undefined && json === undefined ? 'GET' : 'POST'), headers: pairs, ...(json === undefined ? body === undefined ? {} : { body: 'text' } : { body: 'json' }) },
+  }
+}
+
+async function* eventStream(client: Client, wanted: (event: QueueEvent) => boolean, signal: AbortSignal | undefined): AsyncGenerator<QueueEvent> {
+  const waiting: QueueEvent[] = []
+  let wake = (): void => {}
+  const off = client.on('*', (event) => { if (wanted(event)) { waiting.push(event); wake() } })
+  const aborted = (): void => { wake() }
+  signal?.addEventListener('abort', aborted)
+  try {
+    while (!signal?.aborted) {
+      const event = waiting.shift()
+      if (event) yield event
+      else await new Promise<void>((resolve) => { wake = resolve })
+    }
+  } finally {
+    off()
+    signal?.removeEventListener('abort', aborted)
+  }
+}
+
+export { Cancel, HoldfastError, NetworkError, RetryAfter, Snooze, Unrecoverable } from './core/errors.ts'
+export type { ErrorCode } from './core/errors.ts'
+export type * from './queue.ts'

@@ -1,0 +1,228 @@
+/** The public handle: types only, nothing here runs. */
+import type { Attempt, Backoff, Job, State } from './core/job.ts'
+
+/** Queue name → job name → data. `openQueue<{emails: {welcome: {to: string}}}>()` makes wrong names and data compile errors. */
+export type QueueMap = Record<string, Record<string, unknown>>
+export type QueueName<M extends QueueMap> = keyof M & string
+export type JobName<M extends QueueMap, Q extends QueueName<M>> = keyof M[Q] & string
+/** The job of a queue: a union over its names, so that `job.name` narrows `job.data`. */
+export type JobOf<M extends QueueMap, Q extends QueueName<M> = QueueName<M>> =
+  string extends QueueName<M> ? Job : { [N in JobName<M, Q>]: Job<M[Q][N], N> }[JobName<M, Q>]
+
+export interface PushOptions {
+  /** Integer, higher first. Default 0. */
+  readonly priority?: number
+  /** Not before now + this many ms. Excludes `runAt`. */
+  readonly delayMs?: number
+  /** Not before this time (epoch ms). */
+  readonly runAt?: number
+  /** Failures until it is dead, ≥ 1. Default 3; requests 20. */
+  readonly maxAttempts?: number
+  /** Wait between attempts. Default exponential from 1 s, at most 1 h, jitter 0.2. */
+  readonly backoff?: Partial<Backoff>
+  /** An attempt's `ctx.signal` is aborted after this many ms. Default 300 000; requests 60 000. */
+  readonly timeoutMs?: number
+  /** Not started within this many ms: dead, reason `expired`. Default: never. */
+  readonly ttlMs?: number
+  /** ≤ 32 of ≤ 128 bytes. */
+  readonly tags?: readonly string[]
+  /** Cloneable, ≤ 64 KiB; readable even where data is encrypted. */
+  readonly metadata?: unknown
+  /** To the front of its priority. Default false. */
+  readonly lifo?: boolean
+  /** Keep a request's body in the result beyond what its dependants need. */
+  readonly keepResult?: boolean
+  readonly removeOnComplete?: boolean
+  readonly removeOnFail?: boolean
+}
+
+export interface FetchInit {
+  readonly method?: string
+  readonly headers?: Readonly<Record<string, string>> | Headers | ReadonlyArray<readonly [string, string]>
+  readonly body?: string
+  /** Sent as the JSON body, with its content type. Excludes `body`. */
+  readonly json?: unknown
+}
+
+export interface FetchOptions extends PushOptions {
+  /** Default `http`. */
+  readonly queue?: string
+  /** Default `fetch`. */
+  readonly name?: string
+  /** `false`, or the header to use instead of a quoted `Idempotency-Key`. */
+  readonly idempotency?: false | { readonly header?: string; readonly quoted?: boolean }
+  /** Further statuses that complete the job. Default: 404 and 410 for DELETE. */
+  readonly okStatuses?: readonly number[]
+  /** Store `Authorization`, `Cookie` and `Proxy-*` headers, which are otherwise refused. */
+  readonly allowStoredCredentials?: boolean
+}
+
+/** What a completed request leaves: JSON parsed; bodies over 64 KiB are cut to text. */
+export interface HttpResult {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body?: unknown
+}
+
+export interface Context {
+  /** Aborted on timeout, cancel, lease loss and shutdown; its `reason` says which. */
+  readonly signal: AbortSignal
+  /** 1 for the first, failures so far + 1. */
+  readonly attempt: number
+  /** 0..100; coalesced to 4 writes a second. */
+  progress(percent: number, message?: string): void
+  /** ≤ 1 KiB a line, the last 100 kept. */
+  log(message: string): void
+  /** Automatic; call it only to learn at once whether the lease still holds. */
+  heartbeat(): Promise<void>
+  /** Runs `fn` once over all attempts: a finished step's value is stored, and returned without running it again. */
+  step<T>(name: string, fn: () => T | Promise<T>): Promise<T>
+  readonly queue: string
+}
+
+export type Handler<J = Job> = (job: J, ctx: Context) => unknown
+export type Handlers<M extends QueueMap, Q extends QueueName<M>> = string extends QueueName<M>
+  ? Record<string, Handler>
+  : { readonly [N in JobName<M, Q>]?: Handler<Job<M[Q][N], N>> }
+
+export interface ProcessOptions {
+  /** How many of this queue's jobs run at once in all tabs together; the latest call wins. Default 1. */
+  readonly concurrency?: number
+}
+
+export interface Processor {
+  /** Stop claiming; what runs goes on. */
+  pause(): Promise<void>
+  resume(): Promise<void>
+  /** Resolves when nothing runs here and nothing is left that could run now. */
+  idle(): Promise<void>
+  /** Stop claiming, give back what has not started, wait for what runs. */
+  stop(): Promise<void>
+}
+
+export interface QueueSettings {
+  /** Default options for pushes into this queue. */
+  readonly defaults?: Omit<PushOptions, 'delayMs' | 'runAt' | 'lifo'>
+  /** Jobs of this queue that may be leased at once, over all tabs, `pull` included. `null`: no cap. */
+  readonly concurrency?: number | null
+  /** Do not claim while offline. */
+  readonly needsNetwork?: boolean
+}
+
+export interface Filter {
+  readonly queue?: string
+  readonly state?: State | readonly State[]
+  readonly name?: string
+  readonly tag?: string
+  readonly fingerprint?: string
+  readonly ids?: readonly string[]
+}
+
+export interface ListFilter extends Filter {
+  /** Text in name, id, tags, error or data; case-insensitive. */
+  readonly search?: string
+  readonly cursor?: string
+  /** 1..1000. Default 100. */
+  readonly limit?: number
+}
+
+export type Counts = Readonly<Record<State, number>>
+export interface QueueStats {
+  readonly queue: string
+  readonly counts: Counts
+  readonly paused: boolean
+  /** When a timed pause ends (epoch ms). */
+  readonly pausedUntil?: number
+  /** Origins that are not asked now, and until when (epoch ms). */
+  readonly closedOrigins: Readonly<Record<string, number>>
+}
+export interface Stats {
+  readonly counts: Counts
+  readonly online: boolean
+  readonly queues: readonly QueueStats[]
+}
+
+export type EventType =
+  | 'pushed' | 'active' | 'progress' | 'completed' | 'retrying' | 'released' | 'stalled' | 'dead' | 'cancelled' | 'removed'
+  | 'paused' | 'resumed' | 'online' | 'offline' | 'origin-closed' | 'origin-open' | 'degraded' | 'recovered' | 'unhandled' | 'outdated'
+
+/** `job` events carry id, queue, name and tags; the others what they are about. Every tab hears them. */
+export interface QueueEvent {
+  readonly type: EventType
+  readonly at: number
+  readonly id?: string
+  readonly queue?: string
+  readonly name?: string
+  readonly tags?: readonly string[]
+  readonly runAt?: number
+  readonly progress?: number
+  readonly message?: string
+  readonly error?: { readonly name: string; readonly message: string }
+  readonly reason?: string
+  readonly origin?: string
+  readonly until?: number
+  /** For one event that stands for several like it, e.g. an all-or-nothing pushMany. Default 1. */
+  readonly count?: number
+}
+
+export type FailResult = { readonly willRetry: boolean; readonly runAt?: number }
+export type BulkResult = { readonly done: number; readonly refused: ReadonlyArray<{ readonly id: string; readonly message: string }> }
+export interface PushItem<Name extends string = string, Data = unknown> { readonly name: Name; readonly data: Data; readonly options?: PushOptions }
+export type PushItemOf<M extends QueueMap, Q extends QueueName<M>> =
+  string extends QueueName<M> ? PushItem : { [N in JobName<M, Q>]: PushItem<N, M[Q][N]> }[JobName<M, Q>]
+
+export interface Queue<M extends QueueMap = QueueMap> {
+  readonly name: string
+  /** Resolves with the id once the job is committed. */
+  push<Q extends QueueName<M>, N extends JobName<M, Q>>(queue: Q, name: N, data: M[Q][N], options?: PushOptions): Promise<string>
+  /** All or nothing, in one transaction; ids in order. */
+  pushMany<Q extends QueueName<M>>(queue: Q, items: ReadonlyArray<PushItemOf<M, Q>>): Promise<string[]>
+  /** Claims up to `count` jobs for this page to run by itself; each needs `ack` or `fail` within `leaseMs`, or a heartbeat. */
+  pull<Q extends QueueName<M>>(queue: Q, count?: number, options?: { readonly leaseMs?: number; readonly waitMs?: number }): Promise<Array<JobOf<M, Q>>>
+  ack(job: Job | string, result?: unknown): Promise<void>
+  /** One transaction; refused ones are named, the others done. */
+  ackMany(jobs: ReadonlyArray<Job | string | { readonly job: Job | string; readonly result?: unknown }>): Promise<BulkResult>
+  fail(job: Job | string, error: unknown): Promise<FailResult>
+  heartbeat(job: Job | string): Promise<void>
+  progress(job: Job | string, percent: number, message?: string): Promise<void>
+  /** Gives a pulled job back; counts nothing. */
+  release(job: Job | string): Promise<void>
+  /** Gives a pulled job back for `ms`; not a failure. */
+  snooze(job: Job | string, ms: number): Promise<void>
+  process<Q extends QueueName<M>>(queue: Q, handler: Handler<JobOf<M, Q>> | Handlers<M, Q>, options?: ProcessOptions): Promise<Processor>
+  /** An HTTP request as a job; relative URLs are resolved against the page. */
+  fetch(input: string | URL, init?: FetchInit, options?: FetchOptions): Promise<string>
+  /** The job's result, also after a reload or from another tab; rejects when it is dead or cancelled. */
+  waitFor(id: string, options?: { readonly signal?: AbortSignal; readonly timeoutMs?: number }): Promise<unknown>
+  cancel(id: string, options?: { readonly reason?: string; readonly ifNotStarted?: boolean }): Promise<{ readonly was: State }>
+  /** A delayed job runs now, in its place. */
+  promote(id: string): Promise<void>
+  update(id: string, patch: { readonly data?: unknown; readonly priority?: number; readonly runAt?: number }): Promise<void>
+  /** A dead, cancelled or completed job runs again, with fresh attempts and optionally edited data. */
+  retry(id: string, edit?: { readonly data?: unknown; readonly options?: PushOptions }): Promise<void>
+  remove(id: string): Promise<void>
+  retryAll(filter: Filter): Promise<BulkResult>
+  removeAll(filter: Filter): Promise<BulkResult>
+  get(id: string): Promise<Job | undefined>
+  list(filter?: ListFilter): Promise<{ readonly jobs: Job[]; readonly cursor?: string }>
+  /** O(1) counters. Without a queue: all of them. */
+  stats(queue?: QueueName<M>): Promise<Stats>
+  queues(): Promise<string[]>
+  configure(queue: QueueName<M>, settings: QueueSettings): Promise<void>
+  /** Stops claims in every tab, not pushes; stored. */
+  pause(queue: QueueName<M>, options?: { readonly until?: number }): Promise<void>
+  resume(queue: QueueName<M>): Promise<void>
+  on<T extends EventType | '*'>(event: T, listener: (event: QueueEvent) => void): () => void
+  events(options?: { readonly queue?: string; readonly types?: readonly EventType[]; readonly signal?: AbortSignal }): AsyncIterable<QueueEvent>
+  /** Stops claiming, gives back what has not started, waits up to `drainMs` (default 0) for what runs, then closes. */
+  close(options?: { readonly drainMs?: number }): Promise<void>
+}
+
+export interface OpenOptions {
+  /** A Worker that calls `serve()`, a factory for one, or `false` to run the engine in this realm. Default: the built-in worker. */
+  readonly worker?: Worker | (() => Worker) | false
+  /** Whether commits wait for the device (`strict`, default) or only for the browser (`relaxed`). */
+  readonly durability?: 'strict' | 'relaxed'
+}
+
+export type { Attempt, Backoff, Job, State }

@@ -1,0 +1,273 @@
+/** Runs handlers, in whichever realm they live: slots, timeouts, abort, progress. What became of each attempt is reported in batches. */
+import { Cancel, HoldfastError, RetryAfter, Snooze, Unrecoverable } from '../core/errors.ts'
+import type { Job, JobError, LogLine } from '../core/job.ts'
+import { LIMITS, cut, uncloneable } from '../core/limits.ts'
+import type { Clock } from '../platform/clock.ts'
+import type { Context, Handler } from '../queue.ts'
+
+/** A claimed job and the proof of its claim. */
+export interface Run { readonly box: number; readonly token: string; readonly job: Job }
+export const keyOf = (box: number, seq: number): string => `${box}:${seq}`
+
+/** How an attempt ended, before the engine adds what only it knows. */
+export type Result =
+  | { readonly type: 'complete'; readonly result?: unknown }
+  | { readonly type: 'fail'; readonly error: JobError; readonly afterMs?: number; readonly final?: 'unrecoverable' | 'no-answer' }
+  | { readonly type: 'snooze'; readonly ms: number }
+  | { readonly type: 'release'; readonly unanswered?: true }
+  | { readonly type: 'cancel'; readonly reason: string }
+
+export interface AttemptReport { readonly progress?: number; readonly message?: string; readonly logs?: readonly LogLine[] }
+
+export interface RunEnding {
+  readonly key: string
+  readonly event: Result
+  /** How long the handler ran, in ms; 0 for a job that was given back unstarted. */
+  readonly ms: number
+  readonly report?: AttemptReport
+  readonly origin?: { readonly origin: string; readonly closed?: { readonly reason: string; readonly afterMs?: number } }
+}
+
+export interface RunnerHost {
+  readonly clock: Clock
+  task(call: () => void): void
+  ended(endings: readonly RunEnding[]): void
+  report(key: string, report: AttemptReport): void
+  heartbeat(key: string): Promise<void>
+  /** The finished steps of a job. */
+  steps(key: string): Promise<Readonly<Record<string, unknown>>>
+  storeStep(key: string, name: string, value: unknown): Promise<void>
+}
+
+export interface Runner {
+  /** More work, and how many may run at once. */
+  run(slots: number, runs: readonly Run[]): void
+  /** Aborts one attempt's signal; it ends when its handler does. */
+  abort(key: string, reason: HoldfastError): void
+  /** Gives back what has not started. */
+  giveBack(): void
+  /** What it holds, running or not. */
+  keys(): string[]
+  /** Resolves when nothing runs. */
+  idle(): Promise<void>
+}
+
+/** What decides an attempt: a user's handler behind `handlerAttempt`, or a request. */
+export type Execute = (attempt: Attempt) => Promise<Partial<RunEnding> & { readonly event: Result }> | { readonly event: Result }
+
+const FLUSH_AT = 128
+const BUSY_MS = 8
+const REPORT_MS = 250
+
+export class Attempt {
+  readonly key: string
+  readonly startedAt: number
+  readonly deadline: number
+  #controller: AbortController | undefined
+  #aborted: HoldfastError | undefined
+  report: AttemptReport | undefined
+  constructor(readonly run: Run, readonly host: RunnerHost, private readonly changed: () => void) {
+    this.key = keyOf(run.box, run.job.seq)
+    this.startedAt = host.clock.awake()
+    this.deadline = this.startedAt + run.job.timeoutMs
+  }
+
+  /** Made when first asked for: most handlers never look. */
+  get signal(): AbortSignal {
+    if (!this.#controller) {
+      this.#controller = new AbortController()
+      if (this.#aborted) this.#controller.abort(this.#aborted)
+    }
+    return this.#controller.signal
+  }
+
+  get aborted(): HoldfastError | undefined { return this.#aborted }
+
+  abort(reason: HoldfastError): void {
+    this.#aborted ??= reason
+    this.#controller?.abort(reason)
+  }
+
+  add(report: AttemptReport): void {
+    const logs = report.logs ? [...(this.report?.logs ?? []), ...report.logs].slice(-LIMITS.logLines) : this.report?.logs
+    this.report = { ...this.report, ...report, ...(logs ? { logs } : {}) }
+    this.changed()
+  }
+}
+
+export function createRunner(host: RunnerHost, execute: Execute): Runner {
+  let slots = 0
+  let pending: Run[] = []
+  const running = new Map<string, Attempt>()
+  let endings: RunEnding[] = []
+  let flushing = false
+  let pumping = false
+  let taskStart = host.clock.awake()
+  let armed = Infinity
+  let reporting = false
+  let idlers: Array<() => void> = []
+
+  function end(key: string, ending: Omit<RunEnding, 'key'>): void {
+    endings.push({ key, ...ending })
+    if (endings.length >= FLUSH_AT) flush()
+    else if (!flushing) { flushing = true; host.task(() => { flushing = false; flush() }) }
+  }
+
+  function flush(): void {
+    const batch = endings
+    endings = []
+    if (batch.length > 0) host.ended(batch)
+    if (running.size === 0 && pending.length === 0) { for (const idle of idlers) idle(); idlers = [] }
+  }
+
+  function pump(): void {
+    if (pumping) return
+    pumping = true
+    while (running.size < slots) {
+      // Handlers that never wait would keep the realm from everything else.
+      if (host.clock.awake() - taskStart > BUSY_MS) { host.task(() => { taskStart = host.clock.awake(); pumping = false; pump() }); return }
+      const run = pending.shift()
+      if (!run) break
+      start(run)
+    }
+    pumping = false
+  }
+
+  function start(run: Run): void {
+    const attempt = new Attempt(run, host, reportSoon)
+    if (run.job.expiresAt !== undefined && run.job.expiresAt <= host.clock.now()) { end(attempt.key, { event: { type: 'release' }, ms: 0 }); return }
+    running.set(attempt.key, attempt)
+    arm(attempt.deadline)
+    const finish = (outcome: Partial<RunEnding> & { readonly event: Result }): void => {
+      running.delete(attempt.key)
+      end(attempt.key, { ...outcome, ms: host.clock.awake() - attempt.startedAt, ...(attempt.report ? { report: attempt.report } : {}) })
+      pump()
+    }
+    const crashed = (error: unknown): void => { finish({ event: { type: 'fail', error: describeError(error) } }) }
+    try {
+      const outcome = execute(attempt)
+      if (outcome instanceof Promise) outcome.then(finish, crashed)
+      else finish(outcome)
+    } catch (error) { crashed(error) }
+  }
+
+  /** One timer for all deadlines: the earliest. */
+  function arm(deadline: number): void {
+    if (deadline >= armed) return
+    armed = deadline
+    host.clock.after(deadline - host.clock.awake(), () => {
+      armed = Infinity
+      const now = host.clock.awake()
+      for (const attempt of running.values()) {
+        if (attempt.deadline <= now) attempt.abort(new HoldfastError('TIMEOUT', `The attempt took more than ${attempt.run.job.timeoutMs} ms`))
+        else arm(attempt.deadline)
+      }
+    })
+  }
+
+  function reportSoon(): void {
+    if (reporting) return
+    reporting = true
+    host.clock.after(REPORT_MS, () => {
+      reporting = false
+      for (const attempt of running.values()) {
+        if (!attempt.report) continue
+        host.report(attempt.key, attempt.report)
+        attempt.report = undefined
+      }
+    })
+  }
+
+  return {
+    run(count, runs) {
+      slots = count
+      const known = new Set([...running.keys(), ...pending.map(({ box, job }) => keyOf(box, job.seq))])
+      pending.push(...runs.filter(({ box, job }) => !known.has(keyOf(box, job.seq))))
+      // A new delivery comes in a task of its own.
+      if (!pumping) taskStart = host.clock.awake()
+      pump()
+    },
+    abort(key, reason) {
+      running.get(key)?.abort(reason)
+      pending = pending.filter(({ box, job }) => {
+        if (keyOf(box, job.seq) !== key) return true
+        end(key, { event: { type: 'release' }, ms: 0 })
+        return false
+      })
+    },
+    giveBack() {
+      const unstarted = pending
+      pending = []
+      for (const { box, job } of unstarted) end(keyOf(box, job.seq), { event: { type: 'release' }, ms: 0 })
+    },
+    keys: () => [...running.keys(), ...pending.map(({ box, job }) => keyOf(box, job.seq))],
+    idle: () => running.size === 0 && pending.length === 0 && endings.length === 0 ? Promise.resolve() : new Promise((resolve) => { idlers.push(resolve) }),
+  }
+}
+
+// ---- a user's handler as an attempt ----
+
+export function handlerAttempt(handlerOf: (name: string) => Handler<never> | undefined): Execute {
+  return (attempt) => {
+    const { job } = attempt.run
+    const handler = handlerOf(job.name) as Handler | undefined
+    if (!handler) return { event: { type: 'release' } }
+    let value: unknown
+    try { value = handler(job, new HandlerContext(attempt)) } catch (error) { return { event: thrown(error, attempt.aborted) } }
+    if (typeof (value as PromiseLike<unknown> | undefined)?.then !== 'function') return { event: completed(value) }
+    return Promise.resolve(value).then((result) => ({ event: completed(result) }), (error: unknown) => ({ event: thrown(error, attempt.aborted) }))
+  }
+}
+
+class HandlerContext implements Context {
+  readonly #attempt: Attempt
+  #steps: Promise<Record<string, unknown>> | undefined
+  constructor(attempt: Attempt) { this.#attempt = attempt }
+  get signal(): AbortSignal { return this.#attempt.signal }
+  get attempt(): number { return this.#attempt.run.job.failures + 1 }
+  get queue(): string { return this.#attempt.run.job.queue }
+  progress(percent: number, message?: string): void {
+    if (!(percent >= 0 && percent <= 100)) throw new HoldfastError('VALIDATION', `progress must be a number from 0 to 100 (got ${percent})`, { field: 'progress' })
+    this.#attempt.add({ progress: percent, ...(message === undefined ? {} : { message: cut(String(message), LIMITS.logLine) }) })
+  }
+  log(message: string): void {
+    this.#attempt.add({ logs: [{ at: this.#attempt.host.clock.now(), message: cut(String(message), LIMITS.logLine) }] })
+  }
+  heartbeat(): Promise<void> { return this.#attempt.host.heartbeat(this.#attempt.key) }
+  async step<T>(name: string, fn: () => T | Promise<T>): Promise<T> {
+    const { host, key } = this.#attempt
+    this.#steps ??= host.steps(key)
+    const done = await this.#steps
+    if (Object.hasOwn(done, name)) return done[name] as T
+    const value = await fn()
+    const stored = storable(value, 'step')
+    await host.storeStep(key, name, stored)
+    done[name] = stored
+    return value
+  }
+}
+
+const completed = (value: unknown): Result => value === undefined ? { type: 'complete' } : { type: 'complete', result: storable(value, 'result') }
+
+/** A copy that can be stored, or a marker that says why there is none: the work was done, so its end must not be lost. */
+function storable(value: unknown, field: string): unknown {
+  if (typeof value !== 'object' && typeof value !== 'function' && typeof value !== 'symbol') return typeof value === 'string' ? cut(value, LIMITS.result) : value
+  try { return structuredClone(value) } catch { return { unstorable: uncloneable(field, value, structuredClone) } }
+}
+
+export function describeError(error: unknown): JobError {
+  if (!(error instanceof Error)) return { name: 'Error', message: cut(typeof error === 'string' ? error : JSON.stringify(error) ?? String(error), LIMITS.errorText) }
+  return { name: error.name, message: cut(error.message, LIMITS.errorText), ...(error.stack ? { stack: cut(error.stack, LIMITS.errorText) } : {}) }
+}
+
+/** By name, since an error may come from another copy of this library. */
+export function thrown(error: unknown, aborted: HoldfastError | undefined): Result {
+  // What a handler throws once it was told to stop is mostly "I was told to stop": the reason is worth more.
+  const failure = describeError(aborted?.code === 'TIMEOUT' ? aborted : error)
+  if (aborted && aborted.code !== 'TIMEOUT') return { type: 'release' }
+  if (error instanceof Unrecoverable || failure.name === 'Unrecoverable') return { type: 'fail', error: failure, final: 'unrecoverable' }
+  if (error instanceof RetryAfter) return { type: 'fail', error: failure, afterMs: Math.max(0, error.ms) }
+  if (error instanceof Snooze) return { type: 'snooze', ms: Math.max(0, error.ms) }
+  if (error instanceof Cancel) return { type: 'cancel', reason: error.reason }
+  return { type: 'fail', error: failure }
+}

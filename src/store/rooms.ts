@@ -1,0 +1,142 @@
+/** Where jobs live, and how one moves: `transition` has decided, this only carries. Every move keeps the queue's counters. */
+import { laneOf } from '../core/lane.ts'
+import type { Job, State } from '../core/job.ts'
+import type { EventType } from '../queue.ts'
+import { append, insert, rankOf, remove, withLoaded, type LaneView } from './lane-view.ts'
+import { bucketOf, type HistoryRow, type LeaseRow, type PageRow, type QueueRow, type ReadTx, type WriteTx } from './schema.ts'
+import type { Work } from './work.ts'
+
+export function count(row: QueueRow, state: State, by: number): QueueRow {
+  return { ...row, counts: { ...row.counts, [state]: row.counts[state] + by } }
+}
+
+/** Replaces a lane's view and counts what changed in it. */
+export function setLane(work: Work, row: QueueRow, before: LaneView, after: LaneView, jobs: number): QueueRow {
+  work.setView(after)
+  const old = row.lanes[after.lane] ?? { jobs: 0, pages: 0 }
+  const lane = { jobs: old.jobs + jobs, pages: old.pages + after.pages.length - before.pages.length }
+  const { [after.lane]: _old, ...others } = row.lanes
+  return count({ ...row, lanes: lane.jobs > 0 ? { ...others, [after.lane]: lane } : others }, 'waiting', jobs)
+}
+
+/** New waiting jobs of one queue, at the end (or front) of their lanes. */
+export function appendNew(work: Work, row: QueueRow, jobs: readonly Job[]): QueueRow {
+  const runs = new Map<string, Job[]>()
+  for (const job of jobs) {
+    const id = `${job.priority}|${job.position < 0 ? 'front' : 'end'}|${laneOf(job)}`
+    const run = runs.get(id)
+    if (run) run.push(job)
+    else runs.set(id, [job])
+  }
+  let out = row
+  for (const run of runs.values()) {
+    const [first] = run
+    if (!first) continue
+    const view = work.view(row.queue, laneOf(first))
+    const inOrder = first.position < 0 ? [...run].reverse() : run
+    out = setLane(work, out, view, append(view, rankOf(first), inOrder), run.length)
+  }
+  return out
+}
+
+/** Puts a job where its state belongs. */
+export async function enter(work: Work, row: QueueRow, job: Job): Promise<QueueRow> {
+  switch (job.state) {
+    case 'waiting': {
+      const view = await work.loadAround(job.queue, laneOf(job), job)
+      work.wakes.add(job.queue)
+      return setLane(work, row, view, insert(view, job), 1)
+    }
+    case 'delayed': work.put('delayed', job.seq, job); work.due(job.runAt ?? 0); break
+    case 'blocked': work.put('blocked', job.seq, job); break
+    case 'dead': work.put('dead', job.seq, job); work.final(job); break
+    case 'completed': case 'cancelled': work.ended(job); work.final(job); break
+    case 'active': throw new Error('jobs become active by a claim only')
+  }
+  return count(row, job.state, 1)
+}
+
+/** Where a job was found. */
+export type Place =
+  | { readonly room: 'waiting'; readonly job: Job; readonly page: PageRow }
+  | { readonly room: 'delayed' | 'blocked' | 'dead'; readonly job: Job }
+  | { readonly room: 'leases'; readonly job: Job; readonly lease: LeaseRow }
+  | { readonly room: 'history'; readonly job: Job; readonly row: HistoryRow }
+
+/** Finds a job by its number, by keys and index buckets: never by scanning. */
+export async function locate(tx: ReadTx | WriteTx, seq: number): Promise<Place | undefined> {
+  const bucket = bucketOf(seq)
+  const holds = ({ jobs }: { readonly jobs: readonly Job[] }): Job | undefined => jobs.find((job) => job.seq === seq)
+  const [delayed, dead, blocked, pages, leases, history] = await Promise.all([
+    tx.objectStore('delayed').get(seq), tx.objectStore('dead').get(seq), tx.objectStore('blocked').get(seq),
+    tx.objectStore('waiting').index('buckets').getAll(bucket), tx.objectStore('leases').index('buckets').getAll(bucket),
+    tx.objectStore('history').index('buckets').getAll(bucket),
+  ])
+  if (delayed) return { room: 'delayed', job: delayed }
+  if (dead) return { room: 'dead', job: dead }
+  if (blocked) return { room: 'blocked', job: blocked }
+  for (const page of pages) {
+    const job = holds(page)
+    if (job) return { room: 'waiting', job, page }
+  }
+  for (const lease of leases) {
+    if (!lease.left.includes(seq)) continue
+    const box = await tx.objectStore('boxes').get(lease.box)
+    const job = box && holds(box)
+    if (job) return { room: 'leases', job: withLease(job, lease), lease }
+  }
+  for (const row of history) {
+    const job = holds(row)
+    if (job) return { room: 'history', job, row }
+  }
+  return undefined
+}
+
+/** A claimed job with what its lease has learned since. */
+export function withLease(job: Job, lease: LeaseRow): Job {
+  const cancelRequested = lease.cancels?.[job.seq]
+  return { ...withReport(job, lease.reports?.[job.seq]), ...(cancelRequested ? { cancelRequested } : {}) }
+}
+
+export function withReport(job: Job, report: { readonly progress?: number; readonly message?: string; readonly logs?: Job['logs'] } | undefined): Job {
+  if (!report) return job
+  const logs = report.logs?.length ? [...(job.logs ?? []), ...report.logs].slice(-100) : undefined
+  return {
+    ...job, ...(report.progress === undefined ? {} : { progress: report.progress }), ...(report.message === undefined ? {} : { progressMessage: report.message }),
+    ...(logs ? { logs } : {}),
+  }
+}
+
+/** Takes a job that is not leased out of its place. */
+export async function leave(work: Work, row: QueueRow, place: Place): Promise<QueueRow> {
+  const { job } = place
+  switch (place.room) {
+    case 'waiting': {
+      const lane = laneOf(job)
+      const bare = work.view(job.queue, lane)
+      const view = withLoaded(bare, [place.page], bare.loadedTo)
+      return setLane(work, row, view, remove(view, job), -1)
+    }
+    case 'delayed': work.delete('delayed', job.seq); break
+    case 'blocked': work.delete('blocked', job.seq); break
+    case 'dead': work.delete('dead', job.seq); break
+    case 'history': {
+      const current = await work.get('history', [place.row.queue, place.row.state, place.row.order])
+      const jobs = (current ?? place.row).jobs.filter(({ seq }) => seq !== job.seq)
+      work.put('history', [place.row.queue, place.row.state, place.row.order], jobs.length > 0 ? { ...place.row, jobs } : undefined)
+      break
+    }
+    case 'leases': throw new Error('a leased job ends with its lease')
+  }
+  return count(row, job.state, -1)
+}
+
+/** What is kept beside a job goes with it. */
+export function forget(work: Work, job: Job): void {
+  if (job.large) work.delete('payloads', job.seq)
+}
+
+const EVENTS: Readonly<Record<State, EventType>> = {
+  waiting: 'released', delayed: 'released', blocked: 'released', active: 'active', completed: 'completed', cancelled: 'cancelled', dead: 'dead',
+}
+export const eventOf = (state: State): EventType => EVENTS[state]

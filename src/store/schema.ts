@@ -1,0 +1,214 @@
+/** The database: its type, its version and its upgrades, which only ever add. */
+import { openDB, type DBSchema, type IDBPDatabase, type IDBPTransaction, type StoreNames } from 'idb'
+import type { Counts, QueueSettings } from '../queue.ts'
+import type { HttpRequest, Job, LogLine } from '../core/job.ts'
+
+export const VERSION = 1
+
+/** A run of waiting jobs of one lane and priority, in order of position. Pages of one (lane, priority) never overlap. */
+export interface PageRow {
+  readonly queue: string
+  readonly lane: string
+  /** −priority, so that keys sort in claim order. */
+  readonly rank: number
+  /** Position of the first job. */
+  readonly first: number
+  readonly bytes: number
+  readonly jobs: readonly Job[]
+  readonly buckets: readonly number[]
+}
+export type PageKey = [queue: string, lane: string, rank: number, first: number]
+
+/** What `progress` and `log` left for a running job. */
+export interface Report {
+  readonly progress?: number
+  readonly message?: string
+  readonly logs?: readonly LogLine[]
+}
+
+/** Who holds the jobs of a box, and which of them are left. Small, since every ending rewrites it. */
+export interface LeaseRow {
+  readonly box: number
+  readonly queue: string
+  readonly token: string
+  readonly owner: string
+  /** The processor that runs them; absent: pulled by hand. */
+  readonly processor?: string
+  /** Sequence numbers still held. */
+  readonly left: readonly number[]
+  readonly leaseMs: number
+  /** Heartbeats of pulled jobs, a count each: observers compare, they do not trust clocks. */
+  readonly beats?: Readonly<Record<number, number>>
+  readonly cancels?: Readonly<Record<number, { readonly reason: string; readonly remove: boolean }>>
+  readonly reports?: Readonly<Record<number, Report>>
+  /** Jobs that have stored steps. */
+  readonly steps?: readonly number[]
+  readonly buckets: readonly number[]
+}
+
+/** The claimed jobs, written once. */
+export interface BoxRow { readonly box: number; readonly jobs: readonly Job[] }
+
+/** Jobs that ended completed or cancelled in one commit. */
+export interface HistoryRow {
+  readonly queue: string
+  readonly state: 'completed' | 'cancelled'
+  /** Grows with every row: the oldest is the first. */
+  readonly order: number
+  readonly endedAt: number
+  readonly jobs: readonly Job[]
+  readonly buckets: readonly number[]
+}
+
+/** A processor's share of its queue's concurrency. */
+export interface ProcessorShare {
+  readonly owner: string
+  /** How many it could run at once. */
+  readonly want: number
+  /** How many it may. */
+  readonly has: number
+  /** How many it has leased: the first `has` run, the others wait their turn there. */
+  readonly leased: number
+  /** The names it has handlers for; absent: all. */
+  readonly names?: readonly string[]
+}
+
+export interface QueueRow {
+  readonly queue: string
+  /** `active` counts leased jobs, the unstarted ones included; `stats` tells them apart. */
+  readonly counts: Counts
+  readonly lanes: Readonly<Record<string, { readonly jobs: number; readonly pages: number }>>
+  readonly settings: QueueSettings
+  /** Requests were pushed here, so it needs the network and a realm that sends them. */
+  readonly http?: true
+  /** From the latest `process` call: jobs at once over all tabs. */
+  readonly concurrency?: number
+  readonly paused: boolean
+  readonly pausedUntil?: number
+  readonly processors: Readonly<Record<string, ProcessorShare>>
+}
+
+/** An origin in trouble; an origin without a row is open. */
+export interface OriginRow {
+  readonly origin: string
+  readonly failures: number
+  /** Not asked before (epoch ms). */
+  readonly retryAt: number
+  /** How many requests the next claim may take: 1, then 2, 4, 8 … */
+  readonly allow: number
+  /** When it last answered well (epoch ms). */
+  readonly succeededAt: number
+  readonly reason: string
+}
+
+export interface MetaRow {
+  readonly key: 'main'
+  /** Changes only when the database is made anew. */
+  readonly generation: string
+  /** The next sequence number; also numbers boxes and history rows. */
+  readonly next: number
+  /** The latest time given to an id. */
+  readonly lastMs: number
+}
+
+/** What a client's last commits answered, until it says it has heard. */
+export interface ReceiptRow { readonly client: string; readonly at: number; readonly replies: ReadonlyArray<readonly [call: number, reply: unknown]> }
+
+export interface Schema extends DBSchema {
+  waiting: { key: PageKey; value: PageRow; indexes: { buckets: number } }
+  leases: { key: number; value: LeaseRow; indexes: { buckets: number; owner: string } }
+  boxes: { key: number; value: BoxRow }
+  delayed: { key: number; value: Job; indexes: { runAt: number; queue: [string, number] } }
+  blocked: { key: number; value: Job & { waitsFor?: readonly number[] }; indexes: { waitsFor: number; queue: [string, number] } }
+  dead: { key: number; value: Job; indexes: { queue: [string, number]; fingerprint: [string, string, number] } }
+  history: { key: [string, string, number]; value: HistoryRow; indexes: { buckets: number } }
+  groups: { key: [queue: string, group: string, position: number]; value: { queue: string; group: string; position: number; seq: number } }
+  expiries: { key: [at: number, seq: number]; value: { at: number; seq: number } }
+  uniques: { key: [queue: string, key: string]; value: { queue: string; key: string; seq: number; until?: number } }
+  /** Data too large to be rewritten with its job. */
+  payloads: { key: number; value: { seq: number; data: unknown } }
+  steps: { key: [seq: number, name: string]; value: { seq: number; name: string; value: unknown } }
+  queues: { key: string; value: QueueRow }
+  origins: { key: string; value: OriginRow }
+  owners: { key: string; value: { owner: string; beats: number } }
+  receipts: { key: string; value: ReceiptRow }
+  schedules: { key: string; value: { name: string } }
+  webhooks: { key: string; value: { id: string } }
+  aliases: { key: string; value: { id: string; seq: number } }
+  /** Jobs enqueued by an application's own transaction, until the engine takes them in. */
+  inbox: { key: number; value: { n?: number; queue: string; name: string; data: unknown; http?: HttpRequest } }
+  meta: { key: 'main'; value: MetaRow }
+}
+
+export type Room = StoreNames<Schema>
+export type Database = IDBPDatabase<Schema>
+export type ReadTx = IDBPTransaction<Schema, Room[], 'readonly'>
+export type WriteTx = IDBPTransaction<Schema, Room[], 'readwrite'>
+
+export const ROOMS: readonly Room[] = [
+  'waiting', 'leases', 'boxes', 'delayed', 'blocked', 'dead', 'history', 'groups', 'expiries', 'uniques', 'payloads', 'steps', 'queues',
+  'origins', 'owners', 'receipts', 'schedules', 'webhooks', 'aliases', 'inbox', 'meta',
+]
+
+/** Sequence numbers are indexed by the bucket: a page of 64 has one or two, where an index entry a job would double its cost. */
+export const bucketOf = (seq: number): number => Math.floor(seq / 64)
+export const bucketsOf = (seqs: Iterable<number>): number[] => {
+  const buckets = new Set<number>()
+  for (const seq of seqs) buckets.add(bucketOf(seq))
+  return [...buckets]
+}
+
+export interface OpenEvents {
+  /** A newer version wants in: this connection has been closed. */
+  outdated(): void
+  /** The browser closed the connection. */
+  lost(): void
+}
+
+export function openDatabase(name: string, generation: string, events: OpenEvents): Promise<Database> {
+  return openDB<Schema>(`holdfast:${name}`, VERSION, {
+    upgrade(db, oldVersion) {
+      if (oldVersion < 1) createRooms(db, generation)
+    },
+    blocking(_current, _blocked, event) {
+      (event.target as IDBDatabase).close()
+      events.outdated()
+    },
+    terminated: () => { events.lost() },
+  })
+}
+
+function createRooms(db: Database, generation: string): void {
+  const waiting = db.createObjectStore('waiting', { keyPath: ['queue', 'lane', 'rank', 'first'] })
+  waiting.createIndex('buckets', 'buckets', { multiEntry: true })
+  const leases = db.createObjectStore('leases', { keyPath: 'box' })
+  leases.createIndex('buckets', 'buckets', { multiEntry: true })
+  leases.createIndex('owner', 'owner')
+  db.createObjectStore('boxes', { keyPath: 'box' })
+  const delayed = db.createObjectStore('delayed', { keyPath: 'seq' })
+  delayed.createIndex('runAt', 'runAt')
+  delayed.createIndex('queue', ['queue', 'seq'])
+  const blocked = db.createObjectStore('blocked', { keyPath: 'seq' })
+  blocked.createIndex('waitsFor', 'waitsFor', { multiEntry: true })
+  blocked.createIndex('queue', ['queue', 'seq'])
+  const dead = db.createObjectStore('dead', { keyPath: 'seq' })
+  dead.createIndex('queue', ['queue', 'seq'])
+  dead.createIndex('fingerprint', ['queue', 'fingerprint', 'seq'])
+  const history = db.createObjectStore('history', { keyPath: ['queue', 'state', 'order'] })
+  history.createIndex('buckets', 'buckets', { multiEntry: true })
+  db.createObjectStore('groups', { keyPath: ['queue', 'group', 'position'] })
+  db.createObjectStore('expiries', { keyPath: ['at', 'seq'] })
+  db.createObjectStore('uniques', { keyPath: ['queue', 'key'] })
+  db.createObjectStore('payloads', { keyPath: 'seq' })
+  db.createObjectStore('steps', { keyPath: ['seq', 'name'] })
+  db.createObjectStore('queues', { keyPath: 'queue' })
+  db.createObjectStore('origins', { keyPath: 'origin' })
+  db.createObjectStore('owners', { keyPath: 'owner' })
+  db.createObjectStore('receipts', { keyPath: 'client' })
+  db.createObjectStore('schedules', { keyPath: 'name' })
+  db.createObjectStore('webhooks', { keyPath: 'id' })
+  db.createObjectStore('aliases', { keyPath: 'id' })
+  db.createObjectStore('inbox', { keyPath: 'n', autoIncrement: true })
+  const meta = db.createObjectStore('meta', { keyPath: 'key' })
+  void meta.put({ key: 'main', generation, next: 1, lastMs: 0 })
+}

@@ -1,0 +1,238 @@
+/**
+ * One transaction's view of the database. Operations run one after another over it: they read what earlier ones of the same transaction
+ * left, each row is fetched once, and one that throws is undone. Nothing is written before `flush`.
+ */
+import type { StoreKey, StoreValue } from 'idb'
+import type { Job } from '../core/job.ts'
+import type { QueueEvent, EventType } from '../queue.ts'
+import { changes, emptyView, head, isKnown, pageBefore, rankOf, withLoaded, type LaneView } from './lane-view.ts'
+import { bucketsOf, type HistoryRow, type MetaRow, type PageKey, type PageRow, type QueueRow, type Room, type Schema, type WriteTx } from './schema.ts'
+
+const HISTORY_JOBS = 64
+
+interface Entry { readonly room: Room; readonly key: IDBValidKey; readonly row: unknown; readonly dirty: boolean; readonly add: boolean }
+
+/** What a transaction may not get from anywhere else: the time and chance, drawn before it began. */
+export interface Env {
+  readonly now: number
+  /** Uniform in [0, 1). */
+  random(): number
+  /** 128 random bits as text. */
+  token(): string
+}
+
+const idOf = (room: Room, key: IDBValidKey): string => Array.isArray(key) ? `${room}\n${key.join('\n')}` : `${room}\n${key as string | number}`
+
+export const emptyCounts = { waiting: 0, delayed: 0, blocked: 0, active: 0, completed: 0, cancelled: 0, dead: 0 } as const
+
+export class Work {
+  readonly now: number
+  readonly env: Env
+  readonly #tx: WriteTx
+  readonly #rows = new Map<string, Entry>()
+  readonly #views = new Map<string, { readonly view: LaneView; readonly dirty: boolean }>()
+  readonly #ranges: Array<{ readonly room: Room; readonly range: IDBKeyRange }> = []
+  #undo: Array<() => void> = []
+  #ended: Job[] = []
+  #events: QueueEvent[] = []
+  /** Queues that may have more to claim after this commit. */
+  readonly wakes = new Set<string>()
+  /** Owners that should look at their leases: a stop was asked for, or a lease is gone. */
+  readonly summons = new Set<string>()
+  /** When something stored by this commit is due (epoch ms). */
+  dueAt = Infinity
+  due(at: number): void { this.dueAt = Math.min(this.dueAt, at) }
+
+  constructor(tx: WriteTx, env: Env) {
+    this.#tx = tx
+    this.env = env
+    this.now = env.now
+  }
+
+  // ---- one operation ----
+
+  begin(): void { this.#undo = [] }
+
+  rollback(): void {
+    for (const undo of this.#undo.reverse()) undo()
+    this.#undo = []
+  }
+
+  // ---- rows ----
+
+  async get<R extends Room>(room: R, key: StoreKey<Schema, R>): Promise<StoreValue<Schema, R> | undefined> {
+    const id = idOf(room, key)
+    const known = this.#rows.get(id)
+    if (known) return known.row as StoreValue<Schema, R> | undefined
+    const row = await this.#tx.objectStore(room).get(key)
+    // Another reader of the same wave may have been first, and its copy may have been changed since.
+    if (!this.#rows.has(id)) this.#rows.set(id, { room, key, row, dirty: false, add: false })
+    return this.#rows.get(id)?.row as StoreValue<Schema, R> | undefined
+  }
+
+  put<R extends Room>(room: R, key: StoreKey<Schema, R>, row: StoreValue<Schema, R> | undefined, add = false): void {
+    const id = idOf(room, key)
+    const before = this.#rows.get(id)
+    this.#undo.push(() => { if (before) this.#rows.set(id, before); else this.#rows.delete(id) })
+    this.#rows.set(id, { room, key, row, dirty: true, add: before?.add ?? add })
+  }
+
+  delete<R extends Room>(room: R, key: StoreKey<Schema, R>): void { this.put(room, key, undefined) }
+
+  /** Deletes a range of rows that no operation of this transaction reads. */
+  deleteRange(room: Room, range: IDBKeyRange): void {
+    const entry = { room, range }
+    this.#undo.push(() => { this.#ranges.splice(this.#ranges.indexOf(entry), 1) })
+    this.#ranges.push(entry)
+  }
+
+  /** For index lookups of operations that have a transaction of their own, so that nothing is pending here yet. */
+  get tx(): WriteTx { return this.#tx }
+
+  // ---- the database's counter ----
+
+  /** The meta row, which every transaction reads first. */
+  get meta(): MetaRow {
+    const row = this.#rows.get(idOf('meta', 'main'))?.row as MetaRow | undefined
+    if (!row) throw new Error('the database has no meta row')
+    return row
+  }
+
+  /** The first of `count` consecutive numbers, for jobs, boxes and history rows alike. */
+  numbers(count: number): number {
+    const { meta } = this
+    this.put('meta', 'main', { ...meta, next: meta.next + count })
+    return meta.next
+  }
+
+  /** The time for new ids: never earlier than the last one given. */
+  idTime(): number {
+    const { meta } = this
+    if (meta.lastMs >= this.now) return meta.lastMs
+    this.put('meta', 'main', { ...meta, lastMs: this.now })
+    return this.now
+  }
+
+  // ---- endings, gathered so that those of one commit share rows ----
+
+  ended(job: Job): void {
+    this.#ended.push(job)
+    this.#undo.push(() => { this.#ended.splice(this.#ended.lastIndexOf(job), 1) })
+  }
+
+  /** Jobs that became final in this commit, those that were removed at once included. */
+  readonly finals: Job[] = []
+
+  final(job: Job): void {
+    const { length } = this.finals
+    this.finals.push(job)
+    this.#undo.push(() => { this.finals.length = length })
+  }
+
+  #flushEnded(): void {
+    const groups = new Map<string, Job[]>()
+    for (const job of this.#ended) {
+      const id = `${job.state}|${job.queue}`
+      const group = groups.get(id)
+      if (group) group.push(job)
+      else groups.set(id, [job])
+    }
+    for (const jobs of groups.values()) for (let i = 0; i < jobs.length; i += HISTORY_JOBS) {
+      const part = jobs.slice(i, i + HISTORY_JOBS)
+      const { queue, state } = part[0]!
+      const order = this.numbers(1)
+      const row: HistoryRow = { queue, state: state as HistoryRow['state'], order, endedAt: this.now, jobs: part, buckets: bucketsOf(part.map(({ seq }) => seq)) }
+      this.put('history', [queue, state, order], row, true)
+    }
+    this.#ended = []
+  }
+
+  // ---- queues ----
+
+  async queue(queue: string): Promise<QueueRow> {
+    return await this.get('queues', queue) ?? { queue, counts: emptyCounts, lanes: {}, settings: {}, paused: false, processors: {} }
+  }
+
+  putQueue(row: QueueRow): void { this.put('queues', row.queue, row) }
+
+  // ---- lanes ----
+
+  view(queue: string, lane: string): LaneView { return this.#views.get(`${queue}|${lane}`)?.view ?? emptyView(queue, lane) }
+
+  setView(view: LaneView): void {
+    const id = `${view.queue}|${view.lane}`
+    const before = this.#views.get(id)
+    this.#undo.push(() => { if (before) this.#views.set(id, before); else this.#views.delete(id) })
+    this.#views.set(id, { view, dirty: true })
+  }
+
+  /** Reads more of a lane's front, until its first page is certain or there is none; `pages` is how many to read at once. */
+  async loadFront(queue: string, lane: string, pages: number): Promise<LaneView> {
+    let view = this.view(queue, lane)
+    for (let wave = Math.max(1, pages); view.loadedTo !== 'all' && !head(view); wave *= 4) {
+      const from = view.loadedTo === 'none' ? [queue, lane] : view.loadedTo
+      const rows = await this.#tx.objectStore('waiting').getAll(IDBKeyRange.bound(from, [queue, lane, []], true), wave)
+      const last = rows[rows.length - 1]
+      const to: LaneView['loadedTo'] = rows.length < wave || !last ? 'all' : [queue, lane, last.rank, last.jobs[last.jobs.length - 1]?.position ?? last.first]
+      view = this.#loaded(queue, lane, rows, to)
+    }
+    return view
+  }
+
+  /** Makes known the page in which a job of this rank and position belongs. */
+  async loadAround(queue: string, lane: string, job: Job): Promise<LaneView> {
+    const view = this.view(queue, lane)
+    const rank = rankOf(job)
+    if (isKnown(view, rank, job.position)) return view
+    const range = IDBKeyRange.bound([queue, lane, rank, -Infinity] satisfies PageKey, [queue, lane, rank, job.position] satisfies PageKey)
+    const cursor = await this.#tx.objectStore('waiting').openCursor(range, 'prev')
+    const known = pageBefore(view, rank, job.position)
+    if (!cursor || (known && known.page.row.first > cursor.value.first)) return view
+    return this.#loaded(queue, lane, [cursor.value], view.loadedTo)
+  }
+
+  /** Reading is no operation's doing: it stays when one is undone. */
+  #loaded(queue: string, lane: string, rows: readonly PageRow[], loadedTo: LaneView['loadedTo']): LaneView {
+    const id = `${queue}|${lane}`
+    const view = withLoaded(this.view(queue, lane), rows, loadedTo)
+    this.#views.set(id, { view, dirty: this.#views.get(id)?.dirty ?? false })
+    return view
+  }
+
+  // ---- what others hear ----
+
+  emit(type: EventType, job: Pick<Job, 'id' | 'queue' | 'name' | 'tags'> | undefined, more: Partial<QueueEvent> = {}): void {
+    const event: QueueEvent = { type, at: this.now, ...(job ? { id: job.id, queue: job.queue, name: job.name, ...(job.tags ? { tags: job.tags } : {}) } : {}), ...more }
+    const { length } = this.#events
+    this.#undo.push(() => { this.#events.length = length })
+    this.#events.push(event)
+  }
+
+  get events(): readonly QueueEvent[] { return this.#events }
+
+  // ---- the end ----
+
+  /** Issues all writes: deletes first, so that a page may take a key that was freed. */
+  flush(): void {
+    this.#flushEnded()
+    const pending: Array<Promise<unknown>> = []
+    const plans = [...this.#views.values()].filter(({ dirty }) => dirty).map(({ view }) => ({ view, ...changes(view) }))
+    const waiting = plans.length > 0 ? this.#tx.objectStore('waiting') : undefined
+    for (const { view, deletes, deleteTo } of plans) {
+      if (deleteTo) pending.push(waiting!.delete(IDBKeyRange.bound([view.queue, view.lane], deleteTo)))
+      for (const key of deletes) pending.push(waiting!.delete(key))
+    }
+    for (const { adds, puts } of plans) {
+      for (const row of adds) pending.push(waiting!.add(row))
+      for (const row of puts) pending.push(waiting!.put(row))
+    }
+    for (const { room, range } of this.#ranges) pending.push(this.#tx.objectStore(room).delete(range))
+    for (const { room, key, row, dirty, add } of this.#rows.values()) {
+      if (!dirty) continue
+      const store = this.#tx.objectStore(room)
+      pending.push(row === undefined ? store.delete(key as never) : add ? store.add(row as never) : store.put(row as never))
+    }
+    // A failed request aborts the transaction, and that is where it is reported.
+    for (const write of pending) write.catch(() => {})
+  }
+}

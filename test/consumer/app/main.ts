@@ -1,0 +1,14 @@
+import { openQueue } from 'holdfast'
+
+const show = (text: string) => {
+  document.querySelector('output')!.textContent = text
+}
+
+try {
+  const queue = await openQueue<{ greetings: { hello: { name: string } } }>('consumer')
+  await queue.process('greetings', { hello: ({ data }) => `hello ${data.name}` })
+  const id = await queue.push('greetings', 'hello', { name: 'harbour' })
+  show(String(await queue.waitFor(id)))
+} catch (error) {
+  show(String(error))
+}

@@ -1,0 +1,86 @@
+/** The package as others get it: the packed tarball in an otherwise empty app. */
+import { execFileSync } from 'node:child_process'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { gzipSync } from 'node:zlib'
+import { chromium, type Browser } from 'playwright-core'
+import { publint } from 'publint'
+import { rolldown } from 'rolldown'
+import { build, createServer, preview, type InlineConfig } from 'vite'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { launchOptions } from '../../scripts/chromium.mjs'
+
+const root = fileURLToPath(new URL('../../', import.meta.url))
+const app = mkdtempSync(join(tmpdir(), 'holdfast-consumer-'))
+const installed = join(app, 'node_modules/holdfast')
+const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { dependencies: Record<string, string> }
+const run = (cwd: string, command: string, ...args: string[]) => execFileSync(command, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] })
+let tarball: string
+
+beforeAll(() => {
+  // What `npm install holdfast` would leave, without asking a registry.
+  const [packed] = JSON.parse(run(root, 'npm', 'pack', '--silent', '--json', '--pack-destination', app)) as [{ filename: string }]
+  tarball = join(app, packed.filename)
+  cpSync(join(root, 'test/consumer/app'), app, { recursive: true })
+  mkdirSync(installed, { recursive: true })
+  run(installed, 'tar', 'xzf', tarball, '--strip-components=1')
+  for (const name of Object.keys(dependencies)) cpSync(join(root, 'node_modules', name), join(app, 'node_modules', name), { recursive: true })
+})
+afterAll(() => rmSync(app, { recursive: true, force: true }))
+
+describe('in Vite', () => {
+  const config: InlineConfig = { root: app, configFile: false, logLevel: 'warn', server: { port: 0 }, preview: { port: 0 } }
+  let browser: Browser
+  beforeAll(async () => {
+    browser = await chromium.launch(launchOptions())
+  })
+  afterAll(() => browser.close())
+
+  /** What the app printed, and the workers it runs. */
+  async function visit(url: string | undefined) {
+    const page = await browser.newPage()
+    onTestFinished(() => page.close())
+    await page.goto(url ?? '')
+    const output = page.locator('output:not(:empty)')
+    return { printed: await output.textContent({ timeout: 30_000 }), workers: page.workers().map((worker) => new URL(worker.url()).protocol) }
+  }
+
+  it('runs a job when built', async () => {
+    await build({ ...config, mode: 'production' })
+    const server = await preview(config)
+    onTestFinished(() => server.close())
+    expect(await visit(server.resolvedUrls?.local[0])).toEqual({ printed: 'hello harbour', workers: ['http:'] })
+  })
+
+  it('runs a job in development', async () => {
+    const server = await createServer(config)
+    onTestFinished(() => server.close())
+    await server.listen()
+    expect(await visit(server.resolvedUrls?.local[0])).toEqual({ printed: 'hello harbour', workers: ['http:'] })
+  })
+})
+
+it('has types that a strict app accepts', () => {
+  run(app, join(root, 'node_modules/.bin/tsc'))
+})
+
+it('is well formed', async () => {
+  const { messages } = await publint({ pkgDir: installed, pack: false, strict: true })
+  expect(messages).toEqual([])
+  run(app, join(root, 'node_modules/.bin/attw'), tarball, '--profile', 'esm-only')
+})
+
+it.each([['index.js', 6000], ['worker.js', 30_000]])('keeps %s within %i bytes, minified and compressed', async (file, limit) => {
+  const bundle = await rolldown({ input: join(installed, 'dist', file), external: Object.keys(dependencies), platform: 'browser' })
+  const { output } = await bundle.generate({ format: 'esm', minify: true })
+  await bundle.close()
+  const chunks = new Map(output.flatMap((chunk) => (chunk.type === 'chunk' ? [[chunk.fileName, chunk]] : [])))
+  // What loads with the file itself; dynamic imports load later, or never.
+  const loaded = new Set([output[0].fileName])
+  for (const name of loaded) for (const imported of chunks.get(name)?.imports ?? []) if (chunks.has(imported)) loaded.add(imported)
+  const size = [...loaded].reduce((sum, name) => sum + gzipSync(chunks.get(name)?.code ?? '').length, 0)
+  console.log(`dist/${file}: ${size} of ${limit} bytes, minified and compressed`)
+  expect(size).toBeLessThanOrEqual(limit)
+})
