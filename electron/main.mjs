@@ -21,7 +21,7 @@ app.on('web-contents-created', (_, contents) => {
 })
 void app.whenReady().then(() => {
   protocol.handle('app', serve)
-  const window = new BrowserWindow({ width: 1280, height: 800, webPreferences: { sandbox: true, contextIsolation: true } })
+  const window = new BrowserWindow({ width: 1280, height: 800, useContentSize: true, webPreferences: { sandbox: true, contextIsolation: true } })
   return window.loadURL(home)
 })
 

@@ -5,7 +5,7 @@ import { idsOf, type IdRun } from './core/id.ts'
 import type { Job } from './core/job.ts'
 import { describeError, thrown } from './runner/runner.ts'
 import type {
-  BulkResult, FailResult, FetchInit, Handler, OpenOptions, Processor, Queue, QueueEvent, QueueMap,
+  BulkResult, FailResult, FetchInit, OpenOptions, Processor, Queue, QueueEvent, QueueMap,
 } from './queue.ts'
 
 const open = new Map<string, { readonly client: Client; readonly options: OpenOptions; users: number }>()
@@ -139,7 +139,7 @@ export function createQueue<M extends QueueMap = QueueMap>(name: string, options
     async process(queue, handlers, { concurrency = 1, ...unknown } = {}) {
       for (const key of Object.keys(unknown)) throw new HoldfastError('VALIDATION', `options.${key} is not an option here: use concurrency`, { field: `options.${key}` })
       checkHandlers(handlers)
-      return processor(await use().process(queue, handlers as Handler<never>, concurrency))
+      return processor(await use().process(queue, handlers, concurrency))
     },
     async fetch(input, init, fetchOptions) {
       const { queue = 'http', name: job = 'fetch', idempotency, okStatuses, allowStoredCredentials, ...pushOptions } = fetchOptions ?? {}

@@ -1,5 +1,6 @@
 /** The public handle: types only, nothing here runs. */
 import type { Attempt, Backoff, Job, State } from './core/job.ts'
+import type { PushOptions } from './core/push.ts'
 
 /** Queue name → job name → data. `openQueue<{emails: {welcome: {to: string}}}>()` makes wrong names and data compile errors. */
 export type QueueMap = Record<string, Record<string, unknown>>
@@ -8,33 +9,6 @@ export type JobName<M extends QueueMap, Q extends QueueName<M>> = keyof M[Q] & s
 /** The job of a queue: a union over its names, so that `job.name` narrows `job.data`. */
 export type JobOf<M extends QueueMap, Q extends QueueName<M> = QueueName<M>> =
   string extends QueueName<M> ? Job : { [N in JobName<M, Q>]: Job<M[Q][N], N> }[JobName<M, Q>]
-
-export interface PushOptions {
-  /** Integer, higher first. Default 0. */
-  readonly priority?: number
-  /** Not before now + this many ms. Excludes `runAt`. */
-  readonly delayMs?: number
-  /** Not before this time (epoch ms). */
-  readonly runAt?: number
-  /** Failures until it is dead, ≥ 1. Default 3; requests 20. */
-  readonly maxAttempts?: number
-  /** Wait between attempts. Default exponential from 1 s, at most 1 h, jitter 0.2. */
-  readonly backoff?: Partial<Backoff>
-  /** An attempt's `ctx.signal` is aborted after this many ms. Default 300 000; requests 60 000. */
-  readonly timeoutMs?: number
-  /** Not started within this many ms: dead, reason `expired`. Default: never. */
-  readonly ttlMs?: number
-  /** ≤ 32 of ≤ 128 bytes. */
-  readonly tags?: readonly string[]
-  /** Cloneable, ≤ 64 KiB; readable even where data is encrypted. */
-  readonly metadata?: unknown
-  /** To the front of its priority. Default false. */
-  readonly lifo?: boolean
-  /** Keep a request's body in the result beyond what its dependants need. */
-  readonly keepResult?: boolean
-  readonly removeOnComplete?: boolean
-  readonly removeOnFail?: boolean
-}
 
 export interface FetchInit {
   readonly method?: string
@@ -225,4 +199,4 @@ export interface OpenOptions {
   readonly durability?: 'strict' | 'relaxed'
 }
 
-export type { Attempt, Backoff, Job, State }
+export type { Attempt, Backoff, Job, PushOptions, State }

@@ -72,12 +72,12 @@ export function createMailApi(random: () => number = Math.random): Hono {
     const [least, most] = settings.slowMs
     await new Promise((done) => setTimeout(done, least + random() * (most - least)))
     if (!settings.acceptBadAddresses && !/^[^@\s]+@[^@\s]+\.[^@\s]+$/.test(entry.to)) {
-      return { status: 422, headers: PROBLEM, body: { title: 'No such address', status: 422, detail: `No mail can reach “${entry.to}”.` } }
+      return { status: 422, headers: PROBLEM, body: { status: 422, detail: `No mail can reach “${entry.to}”.` } }
     }
     const fails = random() < settings.failRate
     if (!fails || random() < 0.5) entry.sent = send(entry)
     if (!fails && entry.sent) return entry.sent
-    return { status: 500, headers: PROBLEM, body: { title: 'The mail server stumbled', status: 500 } }
+    return { status: 500, headers: PROBLEM, body: { status: 500, detail: 'The mail server stumbled.' } }
   }
 
   /** A key that is known is answered from the book, and one that is being worked on waits for that answer. */
@@ -110,7 +110,7 @@ export function createMailApi(random: () => number = Math.random): Hono {
   const version = () => `${boot}.${changes}`
 
   const json = (c: Context, answer: Answer) => c.json(answer.body, answer.status, answer.headers)
-  const invalid = (c: Context, detail: string) => c.json({ title: 'Bad request', status: 400, detail }, 400, PROBLEM)
+  const invalid = (c: Context, detail: string) => c.json({ status: 400, detail }, 400, PROBLEM)
 
   return new Hono()
     // The desktop build calls from another origin.

@@ -12,7 +12,7 @@ const BERTHS = 4
 const NAMED = 14
 const NAMED_IN_A_CROWD = 4
 const TICKS_S = [0, 1, 2, 4, 8, 16, 32, 64]
-const LANES = 4
+const LANES = 5
 
 const lists = { waiting: byId('waiting'), delayed: byId('delayed'), active: byId('active'), sent: byId('sent') }
 const lanes = new Map<string, number>()
@@ -43,7 +43,7 @@ export function drawRiver(next: Board): void {
     seat(active.jobs)
     spread(delayed.jobs)
     fill('waiting', waiting, (_, i) => i < (waiting.total > NAMED ? NAMED_IN_A_CROWD : NAMED) ? 'named' : 'bare')
-    fill('delayed', delayed, () => delayed.total > LANES * 2 ? 'bare' : 'named')
+    fill('delayed', delayed, () => delayed.total > LANES ? 'bare' : 'named')
     fill('active', { ...active, jobs: active.jobs.filter((job) => (berths.get(job.id) ?? 0) < BERTHS) }, () => 'named')
     fill('sent', sent, () => 'bare')
     setText(byId('sent-count'), count(sent.total))

@@ -1,5 +1,31 @@
-import type { PushOptions } from '../queue.ts'
-import type { HttpRequest, Job } from './job.ts'
+import type { Backoff, HttpRequest, Job } from './job.ts'
+
+export interface PushOptions {
+  /** Integer, higher first. Default 0. */
+  readonly priority?: number
+  /** Not before now + this many ms. Excludes `runAt`. */
+  readonly delayMs?: number
+  /** Not before this time (epoch ms). */
+  readonly runAt?: number
+  /** Failures until it is dead, ≥ 1. Default 3; requests 20. */
+  readonly maxAttempts?: number
+  /** Wait between attempts. Default exponential from 1 s, at most 1 h, jitter 0.2. */
+  readonly backoff?: Partial<Backoff>
+  /** An attempt's `ctx.signal` is aborted after this many ms. Default 300 000; requests 60 000. */
+  readonly timeoutMs?: number
+  /** Not started within this many ms: dead, reason `expired`. Default: never. */
+  readonly ttlMs?: number
+  /** ≤ 32 of ≤ 128 bytes. */
+  readonly tags?: readonly string[]
+  /** Cloneable, ≤ 64 KiB; readable even where data is encrypted. */
+  readonly metadata?: unknown
+  /** To the front of its priority. Default false. */
+  readonly lifo?: boolean
+  /** Keep a request's body in the result beyond what its dependants need. */
+  readonly keepResult?: boolean
+  readonly removeOnComplete?: boolean
+  readonly removeOnFail?: boolean
+}
 
 /** A checked push, as it crosses to the store. */
 export interface NewJob {

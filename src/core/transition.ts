@@ -3,8 +3,7 @@ import { backoffDelay } from './backoff.ts'
 import { fingerprint } from './fingerprint.ts'
 import { HoldfastError } from './errors.ts'
 import type { Attempt, Job, JobError, State } from './job.ts'
-import { optionFields, runAtOf } from './push.ts'
-import type { PushOptions } from '../queue.ts'
+import { optionFields, runAtOf, type PushOptions } from './push.ts'
 
 export type JobEvent =
   /** A realm takes it to run it. */
@@ -160,7 +159,7 @@ export const TABLE: { readonly [S in State]: Row } = {
 /** What becomes of `job` when `event` happens at `now` (epoch ms). Total: refusals are outcomes too. */
 export function transition(job: Job, event: JobEvent, now: number): Outcome {
   const cell = TABLE[job.state][event.type] as Cell<JobEventType>
-  return cell(job, event as never, now)
+  return cell(job, event, now)
 }
 
 /** The error for a refused cell. */

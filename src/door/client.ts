@@ -3,7 +3,7 @@ import { proxy, wrap, type Endpoint, type Remote } from 'comlink'
 import { fromEnvelope, HoldfastError } from '../core/errors.ts'
 import { uncloneable } from '../core/limits.ts'
 import { systemClock as clock, sleep } from '../platform/clock.ts'
-import { webLocks } from '../platform/locks.ts'
+import { ownerLock, webLocks } from '../platform/locks.ts'
 import { taskQueue } from '../platform/task.ts'
 import type { EventType, Handler, OpenOptions, QueueEvent } from '../queue.ts'
 import { createRunner, handlerAttempt, keyOf, type RunEnding, type Runner } from '../runner/runner.ts'
@@ -70,7 +70,7 @@ export function createClient(name: string, options: OpenOptions): Client {
   const confirmed = (): number => calls.keys().next().value ?? lastCall + 1
 
   const opened = (async () => {
-    releaseLock = await locks.hold(`holdfast:${name}:owner:${me}`)
+    releaseLock = await locks.hold(ownerLock(name, me))
     await attach()
   })()
   opened.catch((error: unknown) => { fail(error) })
@@ -113,7 +113,7 @@ export function createClient(name: string, options: OpenOptions): Client {
     let welcome: Welcome
     try {
       welcome = await Promise.race([failed, api.connect(
-        { name, client: me, durability: options.durability ?? 'strict', online: navigator.onLine !== false, unsettled: asked },
+        { name, client: me, durability: options.durability ?? 'strict', online: globalThis.navigator?.onLine !== false, unsettled: asked },
         proxy((messages: readonly ToPage[]) => { for (const message of messages) hear(message) }),
       )])
     } catch (error) { end(); throw error }
@@ -216,7 +216,7 @@ export function createClient(name: string, options: OpenOptions): Client {
 
   // ---- the page ----
 
-  const online = (): void => { say({ t: 'online', online: navigator.onLine !== false }) }
+  const online = (): void => { say({ t: 'online', online: globalThis.navigator?.onLine !== false }) }
   const backAgain = (): void => { if (document.visibilityState === 'visible') online() }
   globalThis.addEventListener?.('online', online)
   globalThis.addEventListener?.('offline', online)

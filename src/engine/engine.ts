@@ -56,8 +56,6 @@ export const LEASE_MS = 30_000
 const RETRY_SETTLE_MS = 250
 const POLL_MS = 1000
 
-/** The name under which an owner shows that it lives. */
-export const ownerLock = (name: string, owner: string): string => `holdfast:${name}:owner:${owner}`
 
 export function createEngine(options: EngineOptions): Engine {
   const { name, clock, locks, connectivity, random, token } = options
@@ -102,8 +100,9 @@ export function createEngine(options: EngineOptions): Engine {
     if (othersListen && !closed) channel.post({ events })
   }
 
-  function heard({ wakes, summons, events, listening: asked, hello, dueAt }: Message): void {
-    if (asked) othersListen = true
+  function heard({ wakes, summons, events, listening: asked, hello, look, dueAt }: Message): void {
+    if (asked) { othersListen = true; channel.post({ look: true }) }
+    if (look) for (const set of waiters.values()) for (const settle of set) settle()
     if (hello && listening) channel.post({ listening: true })
     if (hello) upkeep.soon()
     if (events) {
@@ -313,11 +312,7 @@ export function createEngine(options: EngineOptions): Engine {
     },
 
     async close() {
-      await Promise.all([...processors.keys()].map((id) => {
-        const processor = processors.get(id)
-        if (processor) { processor.stopped = true; processor.options.port.giveBack() }
-        return undefined
-      }))
+      for (const processor of processors.values()) { processor.stopped = true; processor.options.port.giveBack() }
       closed = true
       unwatch()
       upkeep.stop()

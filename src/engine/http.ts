@@ -63,7 +63,7 @@ const retryAfter = (response: Response): { readonly retryAfter?: string } => {
 }
 
 function requestInit(job: Job, http: HttpRequest): RequestInit {
-  const headers = new Headers(http.headers as Record<string, string>)
+  const headers = new Headers(http.headers)
   if (http.idempotency) {
     const key = job.revision ? `${job.id}.${job.revision}` : job.id
     headers.set(http.idempotency.header, http.idempotency.quoted ? `"${key}"` : key)

@@ -12,6 +12,8 @@ export interface Message {
   /** "I listen to events": the others send them from now on. A newcomer asks who does by `hello`. */
   readonly listening?: true
   readonly hello?: true
+  /** "From now on you hear of everything": what happened before is in the database. */
+  readonly look?: true
 }
 
 export interface Channel {

@@ -66,7 +66,7 @@ export interface CommitterOptions {
 const MAX_GROUP = 5000
 
 export function createCommitter(connection: Connection, { env, strict, committed, failed }: CommitterOptions): Committer {
-  let waiting: Waiting[] = []
+  const waiting: Waiting[] = []
   let running: Promise<void> | undefined
   const receipts = new Map<string, Map<number, unknown>>()
 
@@ -158,7 +158,7 @@ export function createCommitter(connection: Connection, { env, strict, committed
 
   return {
     submit: (operation) => new Promise((resolve, reject) => {
-      waiting.push({ operation: operation as Operation<unknown>, resolve: resolve as (value: unknown) => void, reject })
+      waiting.push({ operation: operation as Operation<unknown>, resolve, reject })
       // A microtask later, so that all calls of one message share the first transaction.
       running ??= Promise.resolve().then(drain)
     }),

@@ -49,7 +49,7 @@ export function connect(name: string, generation: string, events: ConnectionEven
       try { return await use(await current()) } catch (error) {
         if (!(error instanceof Error) || error.name !== 'InvalidStateError') throw error
         drop()
-        return await use(await current())
+        return use(await current())
       }
     },
     drop,

@@ -152,7 +152,7 @@ async function take(work: Work, start: QueueRow, runs: Runs | undefined, max: nu
 
 /** The lanes that have jobs, best first page first. */
 async function frontsOf(work: Work, row: QueueRow, lanes: readonly string[], jobs: number): Promise<Array<{ readonly view: LaneView; readonly page: NonNullable<ReturnType<typeof head>> }>> {
-  const views = await Promise.all(lanes.map((lane) => {
+  const views = await Promise.all(lanes.map(async (lane) => {
     const size = row.lanes[lane]
     if (!size || size.jobs <= 0) return undefined
     return work.loadFront(row.queue, lane, Math.ceil(Math.min(jobs, size.jobs) * size.pages / size.jobs) + 1)

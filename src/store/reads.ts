@@ -161,7 +161,7 @@ async function rowsOf(tx: ReadTx, state: State, queue: string | undefined, after
 /** A page of jobs, read in slices of at most ~20 ms a transaction, so that a long search holds up no push. */
 export async function listJobs(connection: Connection, filter: ListFilter): Promise<{ readonly jobs: Job[]; readonly cursor?: string }> {
   const limit = filter.limit ?? 100
-  const wanted: ReadonlySet<State> | undefined = filter.state === undefined ? undefined : new Set([filter.state].flat() as State[])
+  const wanted: ReadonlySet<State> | undefined = filter.state === undefined ? undefined : new Set<State>([filter.state].flat())
   // Jobs leased ahead live in the leases' room and count as waiting.
   const visits = (state: State): boolean => !wanted || wanted.has(state) || (state === 'active' && wanted.has('waiting'))
   const jobs: Job[] = []

@@ -21,7 +21,7 @@ export interface Env {
   token(): string
 }
 
-const idOf = (room: Room, key: IDBValidKey): string => Array.isArray(key) ? `${room}\n${key.join('\n')}` : `${room}\n${key as string | number}`
+const idOf = (room: Room, key: IDBValidKey): string => `${room}\n${Array.isArray(key) ? (key as Array<string | number>).join('\n') : String(key)}`
 
 export const emptyCounts = { waiting: 0, delayed: 0, blocked: 0, active: 0, completed: 0, cancelled: 0, dead: 0 } as const
 
@@ -30,6 +30,7 @@ export class Work {
   readonly env: Env
   readonly #tx: WriteTx
   readonly #rows = new Map<string, Entry>()
+  readonly #reading = new Map<string, Promise<void>>()
   readonly #views = new Map<string, { readonly view: LaneView; readonly dirty: boolean }>()
   readonly #ranges: Array<{ readonly room: Room; readonly range: IDBKeyRange }> = []
   #undo: Array<() => void> = []
@@ -64,9 +65,15 @@ export class Work {
     const id = idOf(room, key)
     const known = this.#rows.get(id)
     if (known) return known.row as StoreValue<Schema, R> | undefined
-    const row = await this.#tx.objectStore(room).get(key)
-    // Another reader of the same wave may have been first, and its copy may have been changed since.
-    if (!this.#rows.has(id)) this.#rows.set(id, { room, key, row, dirty: false, add: false })
+    let reading = this.#reading.get(id)
+    if (!reading) {
+      reading = this.#tx.objectStore(room).get(key).then((row) => {
+        // Whoever asked first may have changed it by now.
+        if (!this.#rows.has(id)) this.#rows.set(id, { room, key, row, dirty: false, add: false })
+      })
+      this.#reading.set(id, reading)
+    }
+    await reading
     return this.#rows.get(id)?.row as StoreValue<Schema, R> | undefined
   }
 

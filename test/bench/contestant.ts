@@ -10,6 +10,8 @@ export interface Contestant<Claimed = unknown> {
   numberOf?(job: Claimed): number
   /** It runs one job at a time, whatever it is asked. */
   readonly serial?: true
+  /** What comes before a drain and is not measured. */
+  prepare?(concurrency: number): Promise<void>
   /** Runs a handler that does nothing until it has seen enough; resolves, with what it saw, when all of that is settled. */
   drain?(concurrency: number, enough: Enough): Promise<readonly number[]>
   waiting(): Promise<number>

@@ -8,6 +8,8 @@
 export const CONTESTANTS = /** @type {const} */ (['bare page', 'bare worker', 'holdfast', 'holdfast worker', 'plain', 'dexie', 'workbox', 'tanstack'])
 /** Of everybody, at every level. */
 export const COMMON = /** @type {const} */ (['push', 'burst', 'pushMany', 'drain1', 'drain16', 'batch'])
+/** Some take part in few. @type {Readonly<Record<string, readonly string[]>>} */
+export const TAKES_PART = { 'bare page': ['push'], 'bare worker': ['push'], 'holdfast worker': ['drain1', 'drain16'] }
 /** Of holdfast alone. */
 export const OWN = /** @type {const} */ (['p50', 'stats', 'origin'])
 

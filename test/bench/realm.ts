@@ -9,7 +9,7 @@ async function opened(name: Name, database: string): Promise<Contestant> {
   const key = `${name} ${database}`
   let it = open.get(key)
   if (!it) {
-    it = (await contestants[name].load()).create() as Contestant
+    it = (await contestants[name].load()).create()
     await it.open(database)
     open.set(key, it)
   }

@@ -10,7 +10,7 @@ import { chromium } from 'playwright-core'
 import { build, preview } from 'vite'
 import { inlineWorker, sourceWorkerUrl } from '../../scripts/builtin-worker.mjs'
 import { launchOptions } from '../../scripts/chromium.mjs'
-import { COMMON, CONTESTANTS, FULL, OWN, QUICK } from './plan.mjs'
+import { COMMON, CONTESTANTS, FULL, OWN, QUICK, TAKES_PART } from './plan.mjs'
 import { report } from './table.mjs'
 
 /**
@@ -84,7 +84,8 @@ try {
   await everybody(page)
   if (names.includes('holdfast')) await holdfastAlone(page)
 } finally {
-  await Promise.all([within(10_000, 'closing Chromium', browser.close()), site.close(), live.close()]).catch(error => say(String(error)))
+  live.close()
+  await Promise.all([within(10_000, 'closing Chromium', browser.close()), site.close()]).catch(error => say(String(error)))
   await rm(folder, { recursive: true, force: true, maxRetries: 5 })
 }
 numbers.seconds = Math.round((Date.now() - started) / 1000)
@@ -100,7 +101,7 @@ async function everybody(page) {
     for (let round = 0; round < plan.rounds && measures.length > 0; round++) {
       say(`${level} waiting, round ${round + 1} of ${plan.rounds}`)
       for (const what of measures)
-        for (const name of rotated(here.filter(one => what === 'push' || !one.startsWith('bare')), round))
+        for (const name of rotated(here.filter(one => TAKES_PART[one]?.includes(what) ?? true), round))
           await record({ level, round, name, what }, () => call(page, name, 'measure', level === 0 ? `empty-${slug(name)}` : `full-${slug(name)}`, level, what, plan.sizes))
     }
   }

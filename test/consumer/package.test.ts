@@ -1,5 +1,5 @@
 /** The package as others get it: the packed tarball in an otherwise empty app. */
-import { execFileSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -16,12 +16,18 @@ const root = fileURLToPath(new URL('../../', import.meta.url))
 const app = mkdtempSync(join(tmpdir(), 'holdfast-consumer-'))
 const installed = join(app, 'node_modules/holdfast')
 const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { dependencies: Record<string, string> }
-const run = (cwd: string, command: string, ...args: string[]) => execFileSync(command, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] })
 let tarball: string
+
+function run(cwd: string, command: string, ...args: string[]): string {
+  const { status, stdout, stderr } = spawnSync(command, args, { cwd, encoding: 'utf8' })
+  if (status !== 0) throw new Error(`${command} ${args.join(' ')}\n${stdout}${stderr}`)
+  return stdout
+}
 
 beforeAll(() => {
   // What `npm install holdfast` would leave, without asking a registry.
-  const [packed] = JSON.parse(run(root, 'npm', 'pack', '--silent', '--json', '--pack-destination', app)) as [{ filename: string }]
+  run(root, 'npm', 'run', '--silent', 'build')
+  const [packed] = JSON.parse(run(root, 'npm', 'pack', '--ignore-scripts', '--silent', '--json', '--pack-destination', app)) as [{ filename: string }]
   tarball = join(app, packed.filename)
   cpSync(join(root, 'test/consumer/app'), app, { recursive: true })
   mkdirSync(installed, { recursive: true })

@@ -108,6 +108,18 @@ describe('Harbour Mail', () => {
     onceEach(await arrived(20))
   })
 
+  it('tries again when it said it would, one retry after the other', async () => {
+    await server.set({ failRate: 1 })
+    const page = await guest.open()
+    await press(page, 'Sign up', ONE)
+    await counted(page, 'delayed', 1)
+    await new Promise((done) => setTimeout(done, 400))
+    await press(page, 'Sign up', ONE)
+    await counted(page, 'delayed', 2)
+    await server.set({ failRate: 0 })
+    await expect.poll(() => count(page, 'sent'), { timeout: 3500 }).toBe(2)
+  })
+
   it('goes on when its worker is killed', async () => {
     await server.set({ slowMs: [100, 200] })
     const page = await guest.open()

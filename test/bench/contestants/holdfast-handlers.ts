@@ -13,4 +13,7 @@ channel.onmessage = ({ data }: MessageEvent<ToHandlers>) => {
   tell({ type: 'ready' })
 }
 
-serve({ queues: { bench: job => { if (drain.saw((job.data as { n: number }).n)) tell({ type: 'full' }) } } })
+serve({
+  queues: { bench: job => { if (drain.saw((job.data as { n: number }).n)) tell({ type: 'full' }) } },
+  concurrency: { bench: Number(self.name) },
+})

@@ -7,6 +7,7 @@ import type { FromHandlers, ToHandlers } from './holdfast-handlers.ts'
 export function create(): Contestant {
   let queue: Queue
   let name = ''
+  let served = 1
   const channel = new BroadcastChannel('holdfast-bench')
   const tell = (message: ToHandlers) => channel.postMessage(message)
   const heard = (type: FromHandlers['type']) => new Promise<FromHandlers>(resolve => {
@@ -17,15 +18,23 @@ export function create(): Contestant {
     })
   })
 
+  async function open(database: string, concurrency: number): Promise<void> {
+    name = database
+    served = concurrency
+    // The worker reads how many at once from its own name.
+    queue = await openQueue(database, { worker: () => new Worker(new URL('./holdfast-handlers.ts', import.meta.url), { type: 'module', name: String(concurrency) }) })
+    await queue.pause('bench')
+  }
+
   return {
     ...calls(() => queue),
-    async open(database) {
-      name = database
-      queue = await openQueue(database, { worker: () => new Worker(new URL('./holdfast-handlers.ts', import.meta.url), { type: 'module' }) })
-      await queue.pause('bench')
+    open: database => open(database, 1),
+    async prepare(concurrency) {
+      if (concurrency === served) return
+      await queue.close()
+      await open(name, concurrency)
     },
-    async drain(concurrency, enough) {
-      await queue.configure('bench', { concurrency })
+    async drain(_concurrency, enough) {
       const ready = heard('ready')
       tell({ type: 'start', enough })
       await ready

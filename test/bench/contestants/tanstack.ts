@@ -66,7 +66,7 @@ export function create(): Contestant {
       storage = new Storage(database)
       executor = startOfflineExecutor({
         collections: { jobs }, storage, onlineDetector: network, leaderElection: alone,
-        mutationFns: { run: async ({ transaction }) => saw((transaction.mutations[0]!.modified as { n: number }).n) },
+        mutationFns: { run: async ({ transaction }) => saw(Number(transaction.mutations[0].modified.n)) },
       })
       await executor.waitForInit()
     },
