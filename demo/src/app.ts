@@ -15,11 +15,11 @@ export function startApp(queue: Queue): void {
 
   byId('app').addEventListener('submit', (event) => {
     event.preventDefault()
-    void stored('welcome-email', {}, () => Promise.all([mail({ kind: 'welcome-email', to: address.value })]))
+    void stored('welcome-email', {}, async () => [await mail({ kind: 'welcome-email', to: address.value })])
   })
   byId('reset-password').addEventListener('click', () => {
     const options = { priority: 10, maxAttempts: 5 }
-    void stored('reset-password', options, () => Promise.all([mail({ kind: 'reset-password', to: address.value }, options)]))
+    void stored('reset-password', options, async () => [await mail({ kind: 'reset-password', to: address.value }, options)])
   })
   byId('send-ten').addEventListener('click', () => {
     void stored('newsletter', {}, () => Promise.all(CREW.map((name) => mail({ kind: 'newsletter', to: `${name}@harbour.example` }))))

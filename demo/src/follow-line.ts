@@ -50,6 +50,6 @@ function tell(job: Job, now: number): string {
     case 'delayed': return `${attempt} in ${wait((job.runAt ?? now) - now)}${error ? `, after ${error}` : ''}`
     case 'completed': return `sent at ${attempt}, ${duration((job.endedAt ?? now) - job.createdAt)} after it was stored`
     case 'dead': return error ?? job.reason ?? 'dead'
-    default: return job.failures ? `${job.state}, ${attempt}` : `${job.state} for ${duration(now - job.createdAt)}${job.priority ? `, priority ${job.priority}` : ''}`
+    case 'waiting': case 'blocked': case 'cancelled': return job.failures ? `${job.state}, ${attempt}` : `${job.state} for ${duration(now - job.createdAt)}${job.priority ? `, priority ${job.priority}` : ''}`
   }
 }

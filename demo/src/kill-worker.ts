@@ -6,13 +6,12 @@ let latest: Worker | undefined
 
 /** Before the queue is opened. */
 export function rememberWorkers(): void {
-  const Original = window.Worker
-  window.Worker = class extends Original {
-    constructor(url: string | URL, options?: WorkerOptions) {
-      super(url, options)
-      latest = this
-    }
-  }
+  window.Worker = new Proxy(window.Worker, {
+    construct(original, args) {
+      latest = Reflect.construct(original, args) as Worker
+      return latest
+    },
+  })
 }
 
 export function killWorker(): void {

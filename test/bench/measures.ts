@@ -63,7 +63,7 @@ export async function fill(it: Contestant, level: number, limitMs: number): Prom
     at += some
     const ms = performance.now() - start
     const foreseen = ms / (at - from) * (level - from)
-    if (foreseen > limitMs && ms > 5000) return { reached: false, ms: foreseen }
+    if (foreseen > limitMs && ms > limitMs / 8) return { reached: false, ms: foreseen }
   }
   check('filled', level, await it.waiting())
   return { reached: true, ms: performance.now() - start }

@@ -30,7 +30,7 @@ export const QUICK = {
   ...FULL,
   rounds: 3,
   levels: [0, 10_000],
-  sizes: { push: { count: 100, ms: 500 }, burst: 1000, pushMany: 10_000, drain: { count: 10_000, ms: 400 }, preload: [3000, 500], batch: 10 },
+  sizes: { push: { count: 100, ms: 500 }, burst: 1000, pushMany: 5000, drain: { count: 10_000, ms: 400 }, preload: [3000, 500], batch: 10 },
   fillMs: 10_000,
   ahead: 10_000,
   times: 10,

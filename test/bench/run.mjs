@@ -104,6 +104,8 @@ async function everybody(page) {
         for (const name of rotated(here.filter(one => TAKES_PART[one]?.includes(what) ?? true), round))
           await record({ level, round, name, what }, () => call(page, name, 'measure', level === 0 ? `empty-${slug(name)}` : `full-${slug(name)}`, level, what, plan.sizes))
     }
+    // An open queue looks after itself now and then: not while others are measured.
+    if (level === 0 && measures.length > 0) for (const name of here) await call(page, name, 'close', `empty-${slug(name)}`)
   }
 }
 
@@ -145,7 +147,7 @@ async function holdfastAlone(page) {
   }
 }
 
-/** @param {import('playwright-core').Page} page @param {Name} name @param {'fill' | 'measure'} method @param {unknown[]} args */
+/** @param {import('playwright-core').Page} page @param {Name} name @param {'fill' | 'measure' | 'close'} method @param {unknown[]} args */
 function call(page, name, method, ...args) {
   return within(plan.hungMs, `${name}: ${method}`, page.evaluate(({ name, method, args }) => {
     const realm = globalThis.bench.realmOf(name)

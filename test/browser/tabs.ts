@@ -1,7 +1,7 @@
 /** Two tabs in one test page: the library loaded twice, each copy with its own client and worker. */
-import type { OpenOptions, Queue } from 'holdfast'
+import type { OpenOptions, openQueue as open, Queue } from 'holdfast'
 
-type Library = typeof import('holdfast')
+interface Library { readonly openQueue: typeof open }
 
 export const loadTab = async (n: number): Promise<Library> => await (n === 1 ? import('../../src/index.ts?tab=1' as string) : import('../../src/index.ts?tab=2' as string)) as Library
 

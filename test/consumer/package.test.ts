@@ -41,6 +41,7 @@ describe('in Vite', () => {
   let browser: Browser
   beforeAll(async () => {
     browser = await chromium.launch(launchOptions())
+    await build({ ...config, mode: 'production' })
   })
   afterAll(() => browser.close())
 
@@ -54,10 +55,19 @@ describe('in Vite', () => {
   }
 
   it('runs a job when built', async () => {
-    await build({ ...config, mode: 'production' })
     const server = await preview(config)
     onTestFinished(() => server.close())
     expect(await visit(server.resolvedUrls?.local[0])).toEqual({ printed: 'hello harbour', workers: ['http:'] })
+  })
+
+  it.each([
+    ["require-trusted-types-for 'script'; trusted-types holdfast", ['http:']],
+    ['worker-src blob:', ['blob:']],
+    ["worker-src 'none'", []],
+  ])('runs a job under the policy %s', async (policy, workers) => {
+    const server = await preview({ ...config, preview: { port: 0, headers: { 'content-security-policy': policy } } })
+    onTestFinished(() => server.close())
+    expect(await visit(server.resolvedUrls?.local[0])).toEqual({ printed: 'hello harbour', workers })
   })
 
   it('runs a job in development', async () => {

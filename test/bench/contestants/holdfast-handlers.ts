@@ -2,10 +2,11 @@ import { serve } from '../../../src/worker.ts'
 import { tally, type Enough } from '../contestant.ts'
 
 export type ToHandlers = { readonly type: 'start'; readonly enough: Enough } | { readonly type: 'report' }
-export type FromHandlers = { readonly type: 'ready' | 'full' } | { readonly type: 'seen'; readonly seen: readonly number[] }
+export type FromHandlers = { readonly type: 'ready' } | { readonly type: 'full' } | { readonly type: 'seen'; readonly seen: readonly number[] }
 
 let drain = tally({ count: 0, ms: 0 })
-const channel = new BroadcastChannel('holdfast-bench')
+const [spoken = '', concurrency = '1'] = self.name.split(' ')
+const channel = new BroadcastChannel(spoken)
 const tell = (message: FromHandlers) => channel.postMessage(message)
 channel.onmessage = ({ data }: MessageEvent<ToHandlers>) => {
   if (data.type === 'report') { tell({ type: 'seen', seen: drain.seen }); return }
@@ -15,5 +16,5 @@ channel.onmessage = ({ data }: MessageEvent<ToHandlers>) => {
 
 serve({
   queues: { bench: job => { if (drain.saw((job.data as { n: number }).n)) tell({ type: 'full' }) } },
-  concurrency: { bench: Number(self.name) },
+  concurrency: { bench: Number(concurrency) },
 })

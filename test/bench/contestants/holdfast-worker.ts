@@ -4,26 +4,33 @@ import { deleteDatabase, type Contestant } from '../contestant.ts'
 import { calls } from './holdfast.ts'
 import type { FromHandlers, ToHandlers } from './holdfast-handlers.ts'
 
+let serial = 0
+
 export function create(): Contestant {
   let queue: Queue
   let name = ''
   let served = 1
-  const channel = new BroadcastChannel('holdfast-bench')
+  let channel: BroadcastChannel
   const tell = (message: ToHandlers) => channel.postMessage(message)
-  const heard = (type: FromHandlers['type']) => new Promise<FromHandlers>(resolve => {
-    channel.addEventListener('message', function listen({ data }: MessageEvent<FromHandlers>) {
-      if (data.type !== type) return
-      channel.removeEventListener('message', listen)
-      resolve(data)
+  const heard = <T extends FromHandlers['type']>(type: T) => new Promise<Extract<FromHandlers, { type: T }>>(resolve => {
+    channel.addEventListener('message', ({ data }: MessageEvent<FromHandlers>) => {
+      if (data.type === type) resolve(data as Extract<FromHandlers, { type: T }>)
     })
   })
 
   async function open(database: string, concurrency: number): Promise<void> {
     name = database
     served = concurrency
-    // The worker reads how many at once from its own name.
-    queue = await openQueue(database, { worker: () => new Worker(new URL('./holdfast-handlers.ts', import.meta.url), { type: 'module', name: String(concurrency) }) })
+    // A worker reads from its own name where it is heard, and how many run at once.
+    const spoken = `handlers-${++serial}`
+    channel = new BroadcastChannel(spoken)
+    queue = await openQueue(database, { worker: () => new Worker(new URL('./holdfast-handlers.ts', import.meta.url), { type: 'module', name: `${spoken} ${concurrency}` }) })
     await queue.pause('bench')
+  }
+
+  async function close(): Promise<void> {
+    await queue.close()
+    channel.close()
   }
 
   return {
@@ -31,7 +38,7 @@ export function create(): Contestant {
     open: database => open(database, 1),
     async prepare(concurrency) {
       if (concurrency === served) return
-      await queue.close()
+      await close()
       await open(name, concurrency)
     },
     async drain(_concurrency, enough) {
@@ -45,12 +52,12 @@ export function create(): Contestant {
       while ((await queue.stats('bench')).counts.active > 0) await new Promise(resolve => setTimeout(resolve))
       const all = heard('seen')
       tell({ type: 'report' })
-      return (await all as Extract<FromHandlers, { type: 'seen' }>).seen
+      return (await all).seen
     },
     async wipe() {
-      await queue.close()
+      await close()
       await deleteDatabase(`holdfast:${name}`)
     },
-    close: () => queue.close(),
+    close,
   }
 }
