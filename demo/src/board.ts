@@ -1,5 +1,5 @@
 /** What the queue holds, kept up to date for drawing: asked for once, then again after events, at most four times a second. */
-import type { Job, Queue, State, Stats } from 'holdfast'
+import type { Job, Queue, Stats } from 'holdfast'
 
 export interface Channel {
   readonly total: number
@@ -22,6 +22,9 @@ export const closedUntil = ({ stats }: Board, origin: string): number | undefine
   stats.queues.map(({ closedOrigins }) => closedOrigins[origin]).find((until) => until !== undefined && until > Date.now())
 
 const EVERY_MS = 250
+/** Up to so many are read in one go, so that all that is shown was true at the same moment. */
+const FEW = 200
+const LIVE = ['active', 'waiting', 'delayed', 'dead'] as const
 const SHOWN = { waiting: 64, delayed: 60, active: 12, dead: 100, sent: 54 } as const
 
 const byPlace = (a: Job, b: Job): number => b.priority - a.priority || a.position - b.position
@@ -34,16 +37,22 @@ export function watch(queue: Queue, show: (board: Board) => void, lost: (error: 
   let looking = false
 
   async function look(): Promise<Board> {
-    const list = async (state: 'waiting' | 'delayed' | 'active' | 'dead', order: (a: Job, b: Job) => number) =>
-      (await queue.list({ state, limit: SHOWN[state] })).jobs.sort(order)
-    const [stats, waiting, delayed, active, dead, latest] = await Promise.all([
-      queue.stats(), list('waiting', byPlace), list('delayed', byDue), list('active', byPlace), list('dead', byEnd), sent.latest(),
-    ])
-    const channel = (state: State, jobs: readonly Job[]): Channel => ({ total: Math.max(stats.counts[state], jobs.length), jobs })
+    const [stats, latest] = await Promise.all([queue.stats(), sent.latest()])
+    const few = LIVE.reduce((sum, state) => sum + stats.counts[state], 0) <= FEW
+    const live = few ? (await queue.list({ state: LIVE, limit: 2 * FEW })).jobs
+      : (await Promise.all(LIVE.map((state) => queue.list({ state, limit: SHOWN[state] })))).flatMap(({ jobs }) => jobs)
+
+    // What was read one after the other may name a job twice: what ended has ended.
+    const ended = new Set(latest.map(({ id }) => id))
+    const once = [...new Map(live.filter(({ id }) => !ended.has(id)).map((job) => [job.id, job])).values()]
+    const channel = (state: (typeof LIVE)[number], order: (a: Job, b: Job) => number): Channel => {
+      const jobs = once.filter((job) => job.state === state).sort(order)
+      return { total: few ? jobs.length : stats.counts[state], jobs: jobs.slice(0, SHOWN[state]) }
+    }
     return {
       stats,
-      waiting: channel('waiting', waiting), delayed: channel('delayed', delayed), active: channel('active', active),
-      sent: channel('completed', latest), dead: channel('dead', dead),
+      waiting: channel('waiting', byPlace), delayed: channel('delayed', byDue), active: channel('active', byPlace), dead: channel('dead', byEnd),
+      sent: { total: Math.max(stats.counts.completed, latest.length), jobs: latest },
     }
   }
 

@@ -64,7 +64,8 @@ export function travelling(draw: () => void): void {
     const from = before.get(id)
     if (!from?.list || from.list === token.parentElement) continue
     const to = token.getBoundingClientRect()
-    token.animate([{ translate: `${from.box.x - to.x}px ${from.box.y - to.y}px` }, { translate: '0 0' }], { duration: 150, easing: 'ease-out' })
+    const above = { zIndex: 2 }
+    token.animate([{ ...above, translate: `${from.box.x - to.x}px ${from.box.y - to.y}px` }, { ...above, translate: '0 0' }], { duration: 150, easing: 'ease-out' })
   }
 }
 

@@ -220,10 +220,13 @@ export function createClient(name: string, options: OpenOptions): Client {
   const backAgain = (): void => { if (document.visibilityState === 'visible') online() }
   globalThis.addEventListener?.('online', online)
   globalThis.addEventListener?.('offline', online)
-  globalThis.addEventListener?.('pageshow', online)
   globalThis.document?.addEventListener('visibilitychange', backAgain)
-  const giveBack = (): void => { for (const { runner } of processors.values()) runner.giveBack() }
-  globalThis.addEventListener?.('pagehide', giveBack)
+  const hide = (): void => { say({ t: 'suspend', on: true }) }
+  const show = (): void => { say({ t: 'suspend', on: false }); online() }
+  globalThis.addEventListener?.('pagehide', hide)
+  globalThis.addEventListener?.('pageshow', show)
+  globalThis.document?.addEventListener('freeze', hide)
+  globalThis.document?.addEventListener('resume', show)
 
   return {
     leases,
@@ -286,19 +289,21 @@ export function createClient(name: string, options: OpenOptions): Client {
 
     async close(drainMs) {
       if (closed) return
-      giveBack()
-      await Promise.race([Promise.all([...processors.values()].map(({ runner }) => runner.idle())), sleep(clock, drainMs)])
       try { if (link) await Promise.race([request('close', [drainMs]), sleep(clock, drainMs + 2000)]) } finally {
         closed = true
         stopWatching()
         link?.end()
         globalThis.removeEventListener?.('online', online)
         globalThis.removeEventListener?.('offline', online)
-        globalThis.removeEventListener?.('pageshow', online)
-        globalThis.removeEventListener?.('pagehide', giveBack)
+        globalThis.removeEventListener?.('pagehide', hide)
+        globalThis.removeEventListener?.('pageshow', show)
+        globalThis.document?.removeEventListener('freeze', hide)
+        globalThis.document?.removeEventListener('resume', show)
         globalThis.document?.removeEventListener('visibilitychange', backAgain)
         fail(new HoldfastError('CLOSED', 'The queue was closed before this call was settled'))
-        releaseLock()
+        // A handler that still runs keeps its owner's lock, so that its job is not started elsewhere meanwhile.
+        for (const { runner } of processors.values()) for (const key of runner.keys()) runner.abort(key, new HoldfastError('CLOSED', 'The queue was closed'))
+        void Promise.all([...processors.values()].map(({ runner }) => runner.idle())).then(releaseLock)
       }
     },
   }

@@ -9,12 +9,12 @@ import type { JobEvent } from '../core/transition.ts'
 import { createEngine, LEASE_MS, type Engine } from '../engine/engine.ts'
 import { httpAttempt } from '../engine/http.ts'
 import type { Port } from '../engine/processor.ts'
-import { systemClock } from '../platform/clock.ts'
+import { sleep, systemClock } from '../platform/clock.ts'
 import { browserConnectivity } from '../platform/connectivity.ts'
 import { ownerLock, webLocks } from '../platform/locks.ts'
 import { taskQueue } from '../platform/task.ts'
 import type { BulkResult, Filter, Handler, ListFilter, QueueSettings } from '../queue.ts'
-import { createRunner, describeError, handlerAttempt, type Execute, type Result, type Runner } from '../runner/runner.ts'
+import { createRunner, describeError, handlerAttempt, type Execute, type Result } from '../runner/runner.ts'
 import type { Operation } from '../store/committer.ts'
 import * as operations from '../store/operations.ts'
 import * as reads from '../store/reads.ts'
@@ -96,8 +96,6 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
 
   // ---- handlers in this realm ----
 
-  const ports = new Map<string, Runner>()
-
   function localProcessor(queue: string, id: string, concurrency: number, runs: operations.Runs, execute: Execute): Promise<void> {
     const held = new Map<string, operations.Held>()
     const heldBy = (key: string): operations.Held => held.get(key) ?? { box: -1, token: '', seq: -1 }
@@ -113,7 +111,6 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
       run(slots, list) { for (const { box, token: proof, job } of list) held.set(`${box}:${job.seq}`, { box, token: proof, seq: job.seq }); runner.run(slots, list) },
       abort: runner.abort, giveBack: runner.giveBack, settled() {},
     }
-    ports.set(id, runner)
     return engine.process({ id, queue, owner: own, runs, concurrency, port })
   }
 
@@ -281,10 +278,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
     idle: (_call, id: string) => engine.idle(id),
 
     async close(_call, drainMs: number) {
-      const runners = [...ports.values()]
-      for (const runner of runners) runner.giveBack()
-      const drained = Promise.all(runners.map((runner) => runner.idle()))
-      await Promise.race([drained, new Promise<void>((resolve) => { clock.after(drainMs, resolve) })])
+      await Promise.race([engine.drain(), sleep(clock, drainMs)])
       await engine.close()
     },
   }
@@ -324,6 +318,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
         case 'ended': engine.ended(message.processor, message.endings); break
         case 'report': void reportFor(message); break
         case 'online': connectivity.hint(message.online); break
+        case 'suspend': engine.suspend(message.on); break
         case 'listen': engine.listen(message.on); break
       }
     },

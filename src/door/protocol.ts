@@ -17,6 +17,8 @@ export type ToHost =
   | { readonly t: 'report'; readonly processor: string; readonly key: string; readonly report: AttemptReport }
   | { readonly t: 'online'; readonly online: boolean }
   | { readonly t: 'listen'; readonly on: boolean }
+  /** The page is being hidden for good or frozen, or is back. */
+  | { readonly t: 'suspend'; readonly on: boolean }
 
 export type Reply = { readonly value: unknown } | { readonly error: ErrorEnvelope }
 

@@ -1,6 +1,7 @@
 /** Drives the queue in one realm: wake → upkeep → claim → sleep until the next due time. All it knows is in the database; what it keeps is an economy. */
 import { HoldfastError, isHoldfastError } from '../core/errors.ts'
 import { isFinal, type Job } from '../core/job.ts'
+import { checkSize, LIMITS } from '../core/limits.ts'
 import type { QueueEvent } from '../queue.ts'
 import type { Channel, Message } from '../platform/channel.ts'
 import { broadcastChannel } from '../platform/channel.ts'
@@ -47,6 +48,10 @@ export interface Engine {
   waitFor(id: string, signal: AbortSignal): Promise<Job>
   /** Calls back when a queue may have more to claim. */
   onWake(queue: string, call: () => void): () => void
+  /** Stops claiming and gives back what has not started, or goes on. */
+  suspend(suspended: boolean): void
+  /** Resolves when what runs has ended. Nothing is claimed any more. */
+  drain(): Promise<void>
   /** Whether anyone here wants events. */
   listen(listening: boolean): void
   close(): Promise<void>
@@ -65,8 +70,11 @@ export function createEngine(options: EngineOptions): Engine {
   const waiters = new Map<string, Set<(job?: Job) => void>>()
   const idlers = new Map<string, Array<() => void>>()
   let listening = false
+  /** Whether any other tab was ever heard: one who is alone need not speak. */
+  let others = false
   let othersListen = false
   let closed = false
+  let suspended = false
   let degraded = false
 
   const env = (): { now: number; random: () => number; token: () => string } => ({ now: clock.now(), random, token })
@@ -90,7 +98,7 @@ export function createEngine(options: EngineOptions): Engine {
       ...(wakes.size > 0 ? { wakes: [...wakes] } : {}), ...(summons.size > 0 ? { summons: [...summons] } : {}),
       ...(othersListen && events.length > 0 ? { events } : {}), ...(dueAt < Infinity ? { dueAt } : {}),
     }
-    if (Object.keys(message).length > 0 && !closed) channel.post(message)
+    if (others && !closed && Object.keys(message).length > 0) channel.post(message)
     for (const owner of summons) if (owners.has(owner)) void checkLeases(owner)
     for (const queue of wakes) wake(queue)
   }
@@ -101,10 +109,13 @@ export function createEngine(options: EngineOptions): Engine {
   }
 
   function heard({ wakes, summons, events, listening: asked, hello, look, dueAt }: Message): void {
+    others = true
     if (asked) { othersListen = true; channel.post({ look: true }) }
     if (look) for (const set of waiters.values()) for (const settle of set) settle()
-    if (hello && listening) channel.post({ listening: true })
-    if (hello) upkeep.soon()
+    if (hello) {
+      channel.post({ here: true, ...(listening || waiters.size > 0 ? { listening: true } : {}) })
+      upkeep.soon()
+    }
     if (events) {
       if (listening) options.hear(events)
       for (const { id } of events) if (id !== undefined) for (const settle of waiters.get(id) ?? []) settle()
@@ -118,7 +129,7 @@ export function createEngine(options: EngineOptions): Engine {
     for (const call of wakeListeners.get(queue) ?? []) call()
     for (const processor of processors.values()) {
       if (processor.options.queue !== queue) continue
-      processor.dry = false
+      processor.wake()
       pump(processor)
     }
   }
@@ -136,11 +147,12 @@ export function createEngine(options: EngineOptions): Engine {
   // ---- claiming ----
 
   function pump(processor: ProcessorState): void {
-    if (closed) return
+    if (closed || suspended) { settleIdle(processor); return }
     const { options: { id, queue, owner, runs, concurrency, port } } = processor
     const count = processor.wanted
     if (count <= 0) { settleIdle(processor); return }
     processor.claiming = true
+    const { wakes } = processor
     const request: operations.ClaimRequest = {
       queue, owner, leaseMs: LEASE_MS, online: connectivity.online, count,
       processor: { id, want: concurrency, running: processor.running, runs },
@@ -148,9 +160,10 @@ export function createEngine(options: EngineOptions): Engine {
     committer.submit({ needs: [['queues', queue]], run: (work) => operations.claim(work, request) }).then(({ has, box, token: proof, jobs }) => {
       processor.claiming = false
       processor.has = has
-      if (jobs.length < count) processor.dry = true
+      // A job pushed after the claim, in its very transaction, has woken this processor already.
+      if (jobs.length < count && processor.wakes === wakes) processor.dry = true
       port.run(has, box === undefined || proof === undefined ? [] : processor.hold(box, proof, jobs))
-      if (processor.stopped || processor.paused) port.giveBack()
+      if (processor.stopped || processor.paused || suspended) port.giveBack()
       pump(processor)
     }, () => {
       processor.claiming = false
@@ -159,7 +172,7 @@ export function createEngine(options: EngineOptions): Engine {
   }
 
   function settleIdle(processor: ProcessorState): void {
-    if (processor.held.size > 0 || processor.claiming || !(processor.dry || processor.stopped || processor.paused)) return
+    if (processor.held.size > 0 || processor.claiming || !(processor.dry || processor.stopped || processor.paused || suspended)) return
     const { id } = processor.options
     for (const idle of idlers.get(id) ?? []) idle()
     idlers.delete(id)
@@ -181,7 +194,7 @@ export function createEngine(options: EngineOptions): Engine {
       ...(ending.report ? { report: ending.report } : {}), ...(ending.origin ? { origin: ending.origin } : {}),
     }))
     settle(processor, complete, endings.map(({ key }) => key))
-    if (processor.held.size === 0) processor.dry = false
+    if (processor.held.size === 0) processor.wake()
     pump(processor)
   }
 
@@ -198,10 +211,17 @@ export function createEngine(options: EngineOptions): Engine {
   }
 
   function eventOf(processor: ProcessorState, { event }: RunEnding): operations.Ending['event'] {
+    if (event.type === 'complete') return { ...event, ...(event.result === undefined ? {} : { result: storable(event.result) }) }
     if (event.type !== 'fail') return event
     const network = event.error.name === 'NetworkError' || (event.error.name === 'TypeError' && /fetch|network/i.test(event.error.message))
     if (network && !event.final && !connectivity.online) return { type: 'release' }
     return { ...event, owner: processor.options.owner, random: random() }
+  }
+
+  /** A result that is too large becomes a marker: the work was done, so its end must not be lost. */
+  function storable(result: unknown): unknown {
+    try { checkSize('result', result, LIMITS.result) } catch (error) { return { unstorable: error instanceof Error ? error.message : String(error) } }
+    return result
   }
 
   /** Stops what this realm runs under a lease that was lost or told to stop. */
@@ -248,7 +268,7 @@ export function createEngine(options: EngineOptions): Engine {
       if (!processor) return
       processor.paused = paused
       if (paused) processor.options.port.giveBack()
-      else processor.dry = false
+      else processor.wake()
       pump(processor)
     },
 
@@ -306,13 +326,21 @@ export function createEngine(options: EngineOptions): Engine {
       return () => { set.delete(call); if (set.size === 0) wakeListeners.delete(queue) }
     },
 
+    suspend,
+
+    async drain() {
+      suspend(true)
+      await Promise.all([...processors.values()].map(idle))
+      await committer.idle()
+    },
+
     listen(on) {
       listening = on
-      if (on) channel.post({ listening: true, hello: true })
+      if (on) channel.post({ listening: true })
     },
 
     async close() {
-      for (const processor of processors.values()) { processor.stopped = true; processor.options.port.giveBack() }
+      suspend(true)
       closed = true
       unwatch()
       upkeep.stop()
@@ -321,6 +349,12 @@ export function createEngine(options: EngineOptions): Engine {
       connectivity.close()
       await store.close()
     },
+  }
+
+  function suspend(on: boolean): void {
+    suspended = on
+    if (on) for (const processor of processors.values()) processor.options.port.giveBack()
+    else wakeAll()
   }
 
   function idle(processor: ProcessorState): Promise<void> {

@@ -33,10 +33,17 @@ export class ProcessorState {
   claiming = false
   /** Nothing was left at the last claim; a wake clears it. */
   dry = false
+  wakes = 0
   paused = false
   stopped = false
   #averageMs: number | undefined
   constructor(readonly options: ProcessorOptions) {}
+
+  /** There may be more to claim. */
+  wake(): void {
+    this.dry = false
+    this.wakes++
+  }
 
   /** Work to have at hand beyond what runs: at most ~100 ms of it. */
   get ahead(): number {

@@ -83,15 +83,17 @@ export function createUpkeep({ name, store: { connection, committer }, clock, lo
     if (state.at <= now - (leader ? 0 : GRACE_MS)) {
       while (await committer.submit({ alone: true, run: operations.promoteDue }) && !stopped) { /* more of them */ }
       while (await committer.submit({ alone: true, run: operations.expireDue }) && !stopped) { /* more of them */ }
+      for (const { queue, paused, pausedUntil } of state.queues)
+        if (paused && pausedUntil !== undefined && pausedUntil <= now) await committer.submit({ run: (work) => operations.endPause(work, queue) })
       wakeAll()
+      again = true
     }
     if (state.originsAt <= now) wakeAll()
     if (leader) for (const { queue, counts } of state.queues) {
       const { completed, cancelled, dead } = operations.RETENTION
       if (counts.completed > completed.count || counts.cancelled > cancelled.count || counts.dead > dead.count) await committer.submit({ alone: true, run: (work) => operations.prune(work, queue) })
     }
-    const next = Math.min(state.at <= now ? now + TICK_MS : state.at + (leader ? 0 : GRACE_MS), state.originsAt <= now ? Infinity : state.originsAt)
-    return Math.min(next, now + TICK_MS)
+    return Math.min(state.at + (leader ? 0 : GRACE_MS), state.originsAt <= now ? Infinity : state.originsAt, now + TICK_MS)
   }
 
   async function heartbeats(): Promise<void> {

@@ -9,9 +9,11 @@ export interface Message {
   readonly events?: readonly QueueEvent[]
   /** When something stored is due (epoch ms). */
   readonly dueAt?: number
-  /** "I listen to events": the others send them from now on. A newcomer asks who does by `hello`. */
-  readonly listening?: true
+  /** A newcomer: whoever hears it says that it is there, since one who is alone says nothing. */
   readonly hello?: true
+  readonly here?: true
+  /** "I listen to events": the others send them from now on. */
+  readonly listening?: true
   /** "From now on you hear of everything": what happened before is in the database. */
   readonly look?: true
 }

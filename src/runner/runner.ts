@@ -251,7 +251,7 @@ const completed = (value: unknown): Result => value === undefined ? { type: 'com
 
 /** A copy that can be stored, or a marker that says why there is none: the work was done, so its end must not be lost. */
 function storable(value: unknown, field: string): unknown {
-  if (typeof value !== 'object' && typeof value !== 'function' && typeof value !== 'symbol') return typeof value === 'string' ? cut(value, LIMITS.result) : value
+  if (typeof value !== 'object' && typeof value !== 'function' && typeof value !== 'symbol') return value
   try { return structuredClone(value) } catch { return { unstorable: uncloneable(field, value, structuredClone) } }
 }
 

@@ -383,6 +383,8 @@ export async function heartbeat(work: Work, held: Held): Promise<void> {
 export async function report(work: Work, held: Held, { progress, message, logs }: Report): Promise<void> {
   const lease = await proven(work, held)
   const old = lease.reports?.[held.seq]
+  const job = (await work.get('boxes', held.box))?.jobs.find(({ seq }) => seq === held.seq)
+  if (job && progress !== undefined) work.emit('progress', job, { progress, ...(message === undefined ? {} : { message }) })
   const merged: Report = {
     ...old, ...(progress === undefined ? {} : { progress }), ...(message === undefined ? {} : { message }),
     ...(logs?.length ? { logs: [...(old?.logs ?? []), ...logs].slice(-100) } : {}),
@@ -480,6 +482,12 @@ export async function pause(work: Work, queue: string, until?: number): Promise<
 
 export async function resume(work: Work, queue: string): Promise<void> {
   work.putQueue(resumed(work, await work.queue(queue)))
+}
+
+/** Ends a pause whose time is over. */
+export async function endPause(work: Work, queue: string): Promise<void> {
+  const row = await work.queue(queue)
+  if (row.paused && row.pausedUntil !== undefined && row.pausedUntil <= work.now) work.putQueue(resumed(work, row))
 }
 
 function resumed(work: Work, { pausedUntil: _until, ...row }: QueueRow): QueueRow {

@@ -1,9 +1,9 @@
-/** Two tabs in one test page: the library loaded twice, each copy with its own client and worker. */
+/** Tabs in one test page: the library loaded several times, each copy with its own client and worker. Tab 0 is the copy that tests import. */
 import type { OpenOptions, openQueue as open, Queue } from 'holdfast'
 
 interface Library { readonly openQueue: typeof open }
 
-export const loadTab = async (n: number): Promise<Library> => await (n === 1 ? import('../../src/index.ts?tab=1' as string) : import('../../src/index.ts?tab=2' as string)) as Library
+export const loadTab = async (n: number): Promise<Library> => await (n === 0 ? import('holdfast') : n === 1 ? import('../../src/index.ts?tab=1' as string) : import('../../src/index.ts?tab=2' as string)) as Library
 
 const opened: Queue[] = []
 let n = 0

@@ -1,0 +1,84 @@
+/** Bad input is refused by name, and nothing is stored. */
+import { afterEach, expect, test } from 'vitest'
+import { HoldfastError, openQueue, type Queue } from 'holdfast'
+import { closeAll, freshName, openTab } from './tabs.ts'
+
+afterEach(closeAll)
+
+const push = (data: unknown, options?: object) => (queue: Queue) => queue.push('q', 'n', data, options)
+const REFUSED: ReadonlyArray<readonly [what: string, field: string, act: (queue: Queue) => Promise<unknown>]> = [
+  ['an empty queue name', 'queue', (queue) => queue.push('', 'n', 0)],
+  ['a queue name with a space', 'queue', (queue) => queue.push('a b', 'n', 0)],
+  ['a queue name of 257 bytes', 'queue', (queue) => queue.push('q'.repeat(257), 'n', 0)],
+  ['a queue name that is no string', 'queue', (queue) => queue.push(7 as unknown as string, 'n', 0)],
+  ['a job name with a slash', 'name', (queue) => queue.push('q', 'a/b', 0)],
+  ['a job name of 1025 bytes', 'name', (queue) => queue.push('q', 'n'.repeat(1025), 0)],
+  ['a function inside data', 'data', push({ items: [0, 1, 2, { onClick() {} }] })],
+  ['a symbol as data', 'data', push(Symbol('s'))],
+  ['data of 2 MiB', 'data', push('x'.repeat(2 * 1_048_576))],
+  ['data of 1 MiB in many small parts', 'data', push(Array.from({ length: 200_000 }, (_, i) => i))],
+  ['an own __proto__ key', 'data.a.__proto__', push(JSON.parse('{"a":{"__proto__":{"polluted":true}}}'))],
+  ['an unknown option', 'options.retries', push(0, { retries: 3 })],
+  ['a wrong priority', 'options.priority', push(0, { priority: 1.5 })],
+  ['no attempts at all', 'options.maxAttempts', push(0, { maxAttempts: 0 })],
+  ['a negative delay', 'options.delayMs', push(0, { delayMs: -1 })],
+  ['delayMs and runAt', 'options.runAt', push(0, { delayMs: 1, runAt: 1 })],
+  ['an unknown backoff', 'options.backoff.type', push(0, { backoff: { type: 'random' } })],
+  ['33 tags', 'options.tags', push(0, { tags: Array.from({ length: 33 }, () => 't') })],
+  ['a tag of 129 bytes', 'options.tags[0]', push(0, { tags: ['t'.repeat(129)] })],
+  ['metadata over 64 KiB', 'options.metadata', push(0, { metadata: 'x'.repeat(65_537) })],
+  ['one bad item of many', 'items[1].name', (queue) => queue.pushMany('q', [{ name: 'a', data: 0 }, { name: 'b c', data: 0 }])],
+  ['a function in one of many', 'items', (queue) => queue.pushMany('q', [{ name: 'a', data: 0 }, { name: 'b', data: () => {} }])],
+  ['a fractional count', 'count', (queue) => queue.pull('q', 1.5)],
+  ['a lease of 1 ms', 'options.leaseMs', (queue) => queue.pull('q', 1, { leaseMs: 1 })],
+  ['no handler', 'handler', (queue) => queue.process('q', undefined as never)],
+  ['a handler that is no function', 'handler.n', (queue) => queue.process('q', { n: 'x' as never })],
+  ['no concurrency', 'options.concurrency', (queue) => queue.process('q', () => {}, { concurrency: 0 })],
+  ['an id that is none', 'id', (queue) => queue.get('42')],
+  ['an unknown filter', 'filter.colour', (queue) => queue.list({ colour: 'red' } as never)],
+  ['an unknown state', 'filter.state', (queue) => queue.list({ state: 'broken' as never })],
+  ['an unknown setting', 'settings.speed', (queue) => queue.configure('q', { speed: 3 } as never)],
+  ['a delay as a default', 'settings.defaults.delayMs', (queue) => queue.configure('q', { defaults: { delayMs: 1 } as never })],
+  ['a file URL', 'url', (queue) => queue.fetch('file:///etc/passwd')],
+  ['a header with a line break', 'init.headers["x"]', (queue) => queue.fetch('/x', { headers: { x: 'a\r\nb: c' } })],
+  ['a stored Authorization', 'init.headers["Authorization"]', (queue) => queue.fetch('/x', { headers: { Authorization: 'Bearer 1' } })],
+  ['a header that the browser sets', 'init.headers["Host"]', (queue) => queue.fetch('/x', { headers: { Host: 'evil' } })],
+  ['a body with GET', 'init.body', (queue) => queue.fetch('/x', { method: 'GET', body: 'x' })],
+  ['body and json', 'init.json', (queue) => queue.fetch('/x', { body: 'x', json: {} })],
+  ['an option that fetch has and this has not', 'init.credentials', (queue) => queue.fetch('/x', { credentials: 'include' } as never)],
+]
+
+test.each(REFUSED)('%s', async (_what, field, act) => {
+  const queue = await openTab(0, freshName())
+  const error = await act(queue).then(() => undefined, (reason: unknown) => reason)
+  expect(error).toMatchObject({ name: 'ValidationError', code: 'VALIDATION', details: { field } })
+  expect((error as HoldfastError).message).toContain(field.split('.')[0])
+  expect(await queue.list()).toEqual({ jobs: [] })
+  expect(({} as { polluted?: boolean }).polluted).toBeUndefined()
+})
+
+test('a function is named by its path', async () => {
+  const queue = await openTab(0, freshName())
+  await expect(queue.push('q', 'n', { items: [0, 1, 2, { onClick() {} }] })).rejects.toThrow('data.items[3].onClick is a function')
+})
+
+test('what the caller changes after the call does not count', async () => {
+  const queue = await openTab(0, freshName())
+  const mail = { to: 'ada' }
+  const pushes = [queue.push('q', 'n', mail)]
+  mail.to = 'bob'
+  pushes.push(queue.push('q', 'n', mail))
+  const jobs = await Promise.all((await Promise.all(pushes)).map((id) => queue.get(id)))
+  expect(jobs.map((job) => job?.data)).toEqual([{ to: 'ada' }, { to: 'bob' }])
+})
+
+test('opening one name twice shares the worker, and refuses to differ', async () => {
+  const name = freshName()
+  const one = await openQueue(name)
+  const two = await openQueue(name)
+  await expect(openQueue(name, { durability: 'relaxed' })).rejects.toMatchObject({ code: 'VALIDATION', details: { field: 'options.durability' } })
+  await one.close()
+  expect(await two.queues()).toEqual([])
+  await two.close()
+  await expect(two.push('q', 'n', 0)).rejects.toMatchObject({ code: 'CLOSED' })
+})
