@@ -15,8 +15,8 @@ export type JobEvent =
   /** What blocked it is over. */
   | { readonly type: 'unblock' }
   | { readonly type: 'complete'; readonly result?: unknown }
-  /** `random` in [0, 1) is for the backoff's jitter; `afterMs` overrides the backoff; `final` names why no attempt may follow. */
-  | { readonly type: 'fail'; readonly error: JobError; readonly owner: string; readonly random: number; readonly afterMs?: number; readonly final?: 'unrecoverable' | 'no-answer' }
+  /** `random` in [0, 1) is for the backoff's jitter; `afterMs` overrides the backoff; `final` names why no attempt may follow, `unanswered` that there was no answer to learn from. */
+  | { readonly type: 'fail'; readonly error: JobError; readonly owner: string; readonly random: number; readonly afterMs?: number; readonly final?: 'unrecoverable'; readonly unanswered?: true }
   | { readonly type: 'snooze'; readonly ms: number }
   /** Given back by whoever holds it, unstarted or excused; `unanswered`: it may have reached its server all the same. */
   | { readonly type: 'release'; readonly unanswered?: true }
@@ -85,11 +85,11 @@ const complete: Cell<'complete'> = (job, { result }, now) => {
   return job.removeOnComplete ? { kind: 'gone', job: done } : moved(done)
 }
 
-const fail: Cell<'fail'> = (job, { error, owner, random, afterMs, final }, now) => {
+const fail: Cell<'fail'> = (job, { error, owner, random, afterMs, final, unanswered }, now) => {
   const failures = job.failures + 1
-  const patch = { failures, attempts: logAttempt(job, owner, error, now) }
+  const patch = { failures, attempts: logAttempt(job, owner, error, now), ...(unanswered ? { unanswered } : {}) }
   if (final) return die(job, final, error, now, patch)
-  if (failures >= job.maxAttempts) return die(job, 'failed', error, now, patch)
+  if (failures >= job.maxAttempts) return die(job, unanswered ? 'no-answer' : 'failed', error, now, patch)
   return moved(toDelayed({ ...job, ...patch }, now + (afterMs ?? backoffDelay(job.backoff, failures, random)), now))
 }
 

@@ -5,7 +5,7 @@ import type { HttpRequest, Job, JobError } from '../core/job.ts'
 import { originOf } from '../core/lane.ts'
 import type { HttpResult } from '../queue.ts'
 import type { Clock } from '../platform/clock.ts'
-import { describeError, type Execute, type Result, type RunEnding } from '../runner/runner.ts'
+import { describeError, type Attempt, type Execute, type Result, type RunEnding } from '../runner/runner.ts'
 
 const RESULT_BODY_BYTES = 65_536
 const EXCERPT_BYTES = 512
@@ -17,8 +17,17 @@ export interface HttpEnv {
 }
 
 export function httpAttempt(env: HttpEnv): Execute {
-  /** When each origin last answered well, in awake ms: a job that fails while its neighbours succeed fails by itself. */
+  /** When each origin last answered well, in awake ms. */
   const succeeded = new Map<string, number>()
+  /** When a job was last excused for its origin's sake, in awake ms. */
+  const excused = new Map<string, number>()
+  /** A job that fails where others succeeded meanwhile fails by itself. */
+  const isOwnFault = ({ run: { job }, startedAt }: Attempt, origin: string): boolean => {
+    const own = (succeeded.get(origin) ?? -1) > (excused.get(job.id) ?? startedAt)
+    if (own) excused.delete(job.id)
+    else excused.set(job.id, env.clock.awake())
+    return own
+  }
 
   return async (attempt) => {
     const { job } = attempt.run
@@ -32,10 +41,10 @@ export function httpAttempt(env: HttpEnv): Execute {
       body = await response.text()
     } catch (error) {
       if (attempt.aborted && attempt.aborted.code !== 'TIMEOUT') return { event: { type: 'release', unanswered: true } }
-      const ownFault = attempt.aborted !== undefined || (env.online() && (succeeded.get(origin) ?? -1) > attempt.startedAt)
+      const ownFault = attempt.aborted !== undefined || (env.online() && isOwnFault(attempt, origin))
       const failure: JobError = attempt.aborted ? describeError(attempt.aborted)
         : { name: 'NetworkError', message: `No answer from ${http.method} ${http.url}: ${describeError(error).message} (offline, refused by CORS or CSP, blocked, or the server is down)` }
-      return ownFault ? { event: { type: 'fail', error: failure } } : { event: { type: 'release', unanswered: true }, origin: { origin, closed: { reason: failure.message } } }
+      return ownFault ? { event: { type: 'fail', error: failure, unanswered: true } } : { event: { type: 'release', unanswered: true }, origin: { origin, closed: { reason: failure.message } } }
     }
     const verdict = classify({ status: response.status, ...retryAfter(response) }, http.okStatuses, job.unanswered === true || job.stalls > 0, env.clock.now())
     const error: JobError = { name: 'HttpError', message: `${response.status} from ${http.method} ${http.url}${excerpt(response, body)}` }
@@ -43,9 +52,10 @@ export function httpAttempt(env: HttpEnv): Execute {
     switch (verdict.kind) {
       case 'done': {
         succeeded.set(origin, env.clock.awake())
+        excused.delete(job.id)
         return { event: { type: 'complete', result: resultOf(response, body, job.keepResult === true) }, origin: { origin } }
       }
-      case 'origin': return (succeeded.get(origin) ?? -1) > attempt.startedAt
+      case 'origin': return isOwnFault(attempt, origin)
         ? { event: { type: 'fail', error, ...after } }
         : { event: { type: 'release' }, origin: { origin, closed: { reason: error.message, ...after } } }
       case 'retry': return answered(origin, { type: 'fail', error, ...after })

@@ -12,7 +12,7 @@ export const keyOf = (box: number, seq: number): string => `${box}:${seq}`
 /** How an attempt ended, before the engine adds what only it knows. */
 export type Result =
   | { readonly type: 'complete'; readonly result?: unknown }
-  | { readonly type: 'fail'; readonly error: JobError; readonly afterMs?: number; readonly final?: 'unrecoverable' | 'no-answer' }
+  | { readonly type: 'fail'; readonly error: JobError; readonly afterMs?: number; readonly final?: 'unrecoverable'; readonly unanswered?: true }
   | { readonly type: 'snooze'; readonly ms: number }
   | { readonly type: 'release'; readonly unanswered?: true }
   | { readonly type: 'cancel'; readonly reason: string }

@@ -151,12 +151,6 @@ export function takeFirst(view: LaneView, count: number): { readonly view: LaneV
   return { view: splice(view, 0, 1, rest.length === 0 ? [] : [rowOf(view.queue, view.lane, page.row.rank, rest)]), jobs }
 }
 
-/** Takes the job at `index` of the first page. */
-export function takeAt(view: LaneView, index: number): { readonly view: LaneView; readonly jobs: readonly Job[] } {
-  const job = view.pages[0]?.row.jobs[index]
-  return job ? { view: remove(view, job), jobs: [job] } : { view, jobs: [] }
-}
-
 /** What to write: single deletes, or one range where the lane's whole front is gone (a range costs almost nothing, a key more than a put). */
 export function changes(view: LaneView): { readonly deletes: readonly PageKey[]; readonly deleteTo?: PageKey; readonly adds: readonly PageRow[]; readonly puts: readonly PageRow[] } {
   const adds: PageRow[] = []

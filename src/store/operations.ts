@@ -9,7 +9,7 @@ import { fairShare } from '../core/share.ts'
 import type { Size } from '../core/limits.ts'
 import { invalidState, transition, type JobEvent, type Outcome } from '../core/transition.ts'
 import type { QueueSettings } from '../queue.ts'
-import { head, takeAt, takeFirst, jobBytes, type LaneView } from './lane-view.ts'
+import { head, remove, takeFirst, jobBytes, type LaneView } from './lane-view.ts'
 import { appendNew, count, enter, eventOf, forget, leave, locate, setLane, withLease, withReport } from './rooms.ts'
 import { bucketsOf, type LeaseRow, type QueueRow, type Report } from './schema.ts'
 import type { Work } from './work.ts'
@@ -134,8 +134,8 @@ async function take(work: Work, start: QueueRow, runs: Runs | undefined, max: nu
     const allowed = bounded === undefined ? Infinity : limits.get(bounded) ?? Infinity
     const run = runLength(best.page.row.jobs, Math.min(max - taken.length, allowed), taken.length, fronts[1]?.page.row)
     if (run === 0) break
-    const { view, jobs } = bounded !== undefined && allowed === 1 ? takeAt(best.view, await trialIndex(work, bounded, best.page.row.jobs.length)) : takeFirst(best.view, run)
-    row = setLane(work, row, best.view, view, -jobs.length)
+    const { before = best.view, view, jobs }: { before?: LaneView; view: LaneView; jobs: readonly Job[] } = bounded !== undefined && allowed === 1 ? await takeTrial(work, best.view, bounded) : takeFirst(best.view, run)
+    row = setLane(work, row, before, view, -jobs.length)
     const live = await withoutExpired(work, row, jobs, (next) => { row = next })
     taken.push(...live)
     bytes += live.reduce((sum, one) => sum + jobBytes(one), 0)
@@ -207,7 +207,14 @@ async function allowance(work: Work, origin: string): Promise<number> {
 }
 
 /** Each trial of a closed origin is another job's, so that one bad request cannot keep the gate shut. */
-const trialIndex = async (work: Work, origin: string, jobs: number): Promise<number> => ((await work.get('origins', origin))?.failures ?? 0) % jobs
+async function takeTrial(work: Work, { queue, lane }: LaneView, origin: string): Promise<{ readonly before: LaneView; readonly view: LaneView; readonly jobs: readonly Job[] }> {
+  const before = await work.loadFront(queue, lane, TRIAL_PAGES, TRIAL_PAGES)
+  const candidates = before.pages.slice(0, TRIAL_PAGES).flatMap(({ row }) => row.jobs)
+  const job = candidates[((await work.get('origins', origin))?.failures ?? 0) % candidates.length]
+  return job ? { before, view: remove(before, job), jobs: [job] } : { before, view: before, jobs: [] }
+}
+
+const TRIAL_PAGES = 8
 
 const TRIAL_MS = 70_000
 

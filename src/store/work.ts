@@ -173,10 +173,10 @@ export class Work {
     this.#views.set(id, { view, dirty: true })
   }
 
-  /** Reads more of a lane's front, until its first page is certain or there is none; `pages` is how many to read at once. */
-  async loadFront(queue: string, lane: string, pages: number): Promise<LaneView> {
+  /** Reads more of a lane's front, until its first `least` pages are certain or there are no more; `pages` is how many to read at once. */
+  async loadFront(queue: string, lane: string, pages: number, least = 1): Promise<LaneView> {
     let view = this.view(queue, lane)
-    for (let wave = Math.max(1, pages); view.loadedTo !== 'all' && !head(view); wave *= 4) {
+    for (let wave = Math.max(1, pages); view.loadedTo !== 'all' && (view.pages.length < least || !head(view)); wave *= 4) {
       const from = view.loadedTo === 'none' ? [queue, lane] : view.loadedTo
       const rows = await this.#tx.objectStore('waiting').getAll(IDBKeyRange.bound(from, [queue, lane, []], true), wave)
       const last = rows[rows.length - 1]

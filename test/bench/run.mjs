@@ -55,7 +55,7 @@ const root = fileURLToPath(new URL('.', import.meta.url))
 const plugins = () => [inlineWorker(), sourceWorkerUrl()]
 /** @type {import('vite').InlineConfig} */
 const config = {
-  root, configFile: false, logLevel: 'warn', plugins: plugins(), worker: { format: 'es', plugins },
+  root, configFile: false, logLevel: 'error', plugins: plugins(), worker: { format: 'es', plugins },
   build: { outDir: join(folder, 'site'), emptyOutDir: true, target: 'es2022' },
   // Isolated, a page's clock ticks every 5 µs instead of every 100.
   preview: { port: 0, headers: { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' } },

@@ -2,7 +2,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { createServer as createHttpServer, type IncomingMessage, type Server } from 'node:http'
+import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -44,7 +44,7 @@ const read = (request: IncomingMessage): Promise<string> => new Promise((resolve
 })
 
 /** Serves the sources by Vite on one fixed origin, and takes the journal. */
-export async function serveSite(page: string): Promise<Site> {
+export async function serveSite(page: string, api: (request: IncomingMessage, body: string, response: ServerResponse) => void = (_request, _body, response) => { response.end() }): Promise<Site> {
   const journal = new Journal()
   const root = fileURLToPath(new URL('../..', import.meta.url))
   const server: ViteDevServer = await createServer({
@@ -57,7 +57,8 @@ export async function serveSite(page: string): Promise<Site> {
     } else if (request.url === '/page') {
       response.setHeader('content-type', 'text/html')
       response.end(`<!doctype html><html><head><title>page</title></head><body><script type="module">${page}</script></body></html>`)
-    } else server.middlewares(request, response)
+    } else if (request.url?.startsWith('/api/')) void read(request).then((text) => { api(request, text, response) })
+    else server.middlewares(request, response)
   })
   await new Promise<void>((resolve) => { http.listen(0, '127.0.0.1', resolve) })
   return {

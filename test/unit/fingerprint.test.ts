@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { fingerprint } from '../../src/core/fingerprint.ts'
+import { anyText } from './support/text.ts'
 
 const chrome = (message: string, line = 10): string => `Error: ${message}\n    at send (https://app.example/mail.js:${line}:7)\n    at async run (https://app.example/run.js:3:1)`
 const firefox = (line = 10): string => `send@https://app.example/mail.js:${line}:7\nrun@https://app.example/run.js:3:1\n`
@@ -29,7 +30,7 @@ describe('different faults differ', () => {
 })
 
 it('is 8 hex digits for any error', () => {
-  fc.assert(fc.property(fc.string({ unit: 'binary' }), fc.string({ unit: 'binary' }), fc.option(fc.string(), { nil: undefined }), (name, message, stack) => {
+  fc.assert(fc.property(anyText(), anyText(), fc.option(anyText(), { nil: undefined }), (name, message, stack) => {
     const error = { name, message, ...(stack === undefined ? {} : { stack }) }
     expect(fingerprint(error)).toMatch(/^[0-9a-f]{8}$/)
     expect(fingerprint({ ...error })).toBe(fingerprint(error))
