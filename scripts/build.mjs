@@ -12,21 +12,26 @@ const dist = join(root, 'dist')
 const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 
 rmSync(dist, { recursive: true, force: true })
-await scripts()
+// Each by itself: what the two would share belongs to neither's first load.
+await scripts('index', 'src/index.ts')
+await scripts('serve', 'src/worker.ts')
 writeFileSync(join(dist, 'worker.js'), await bundleWorker())
 declarations()
 
-async function scripts() {
+/** @param {string} name @param {string} source */
+async function scripts(name, source) {
   const bundle = await rolldown({
-    input: { index: join(root, 'src/index.ts'), serve: join(root, 'src/worker.ts') },
+    input: { [name]: join(root, source) },
     external: Object.keys(dependencies),
+    preserveEntrySignatures: 'allow-extension',
     platform: 'browser',
     plugins: [inlineWorker()],
   })
   // One flat folder: `./worker.js` must lie beside whatever file names it.
-  const { output } = await bundle.write({ dir: dist, format: 'esm', entryFileNames: '[name].js', chunkFileNames: '[name].js' })
+  const { output } = await bundle.write({ dir: dist, format: 'esm', entryFileNames: '[name].js', chunkFileNames: `${name}-[name].js` })
   await bundle.close()
   if (output.some((file) => file.fileName === 'worker.js')) throw new Error('dist/worker.js is the built-in worker: name that source file otherwise')
+  if (name !== 'index') return
   const index = output.find((file) => file.fileName === 'index.js')
   const literal = `new Worker(new URL("./worker.js", import.meta.url), { type: "module" })`
   if (index?.type !== 'chunk' || !index.code.includes(literal)) throw new Error(`dist/index.js must contain ${literal}: bundlers look for it`)

@@ -31,7 +31,7 @@ export function sourceWorkerUrl() {
     name: 'holdfast:source-worker-url',
     enforce: /** @type {const} */ ('pre'),
     transform: {
-      filter: { id: source('door/spawn.ts') },
+      filter: { id: [source('door/spawn.ts'), source('door/fallback.ts')] },
       /** @param {string} code */
       handler: (code) => `import workerUrl from '../builtin-worker.ts?worker&url'\n${code.replaceAll(`'./worker.js'`, 'workerUrl')}`,
     },

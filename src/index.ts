@@ -1,11 +1,11 @@
 /** `holdfast`: a durable job queue in the browser. `openQueue(name)` is all it takes. */
-import { createClient, snapshot, type Client, type Held } from './door/client.ts'
+import { createClient, type Client, type Held } from './door/client.ts'
+import { snapshot } from './door/snapshot.ts'
 import { HoldfastError } from './core/errors.ts'
 import { idsOf, type IdRun } from './core/id.ts'
 import type { Job } from './core/job.ts'
-import { describeError, thrown } from './runner/runner.ts'
 import type {
-  BulkResult, FailResult, FetchInit, OpenOptions, Processor, Queue, QueueEvent, QueueMap,
+  BulkResult, FailResult, OpenOptions, Processor, Queue, QueueEvent, QueueMap,
 } from './queue.ts'
 
 const open = new Map<string, { readonly client: Client; readonly options: OpenOptions; users: number }>()
@@ -129,6 +129,7 @@ export function createQueue<M extends QueueMap = QueueMap>(name: string, options
     },
     ackMany,
     async fail(job, error) {
+      const { describeError, thrown } = await import('./runner/outcome.ts')
       const event = thrown(error, undefined)
       return endPulled<FailResult>(job, 'fail', event.type === 'fail' ? event : { type: 'fail', error: describeError(error) })
     },
@@ -138,11 +139,11 @@ export function createQueue<M extends QueueMap = QueueMap>(name: string, options
     async snooze(job, ms) { await endPulled(job, 'snooze', ms) },
     async process(queue, handlers, { concurrency = 1, ...unknown } = {}) {
       for (const key of Object.keys(unknown)) throw new HoldfastError('VALIDATION', `options.${key} is not an option here: use concurrency`, { field: `options.${key}` })
-      checkHandlers(handlers)
       return processor(await use().process(queue, handlers, concurrency))
     },
     async fetch(input, init, fetchOptions) {
       const { queue = 'http', name: job = 'fetch', idempotency, okStatuses, allowStoredCredentials, ...pushOptions } = fetchOptions ?? {}
+      const { request } = await import('./door/outgoing.ts')
       const { data, http } = request(input, init ?? {})
       const extra = { ...(idempotency === undefined ? {} : { idempotency }), ...(okStatuses ? { okStatuses } : {}), ...(allowStoredCredentials ? { allowStoredCredentials } : {}) }
       return only(await use().call<IdRun>('push', queue, [{ name: job, data, options: snapshot('options', pushOptions), http: { ...http, ...extra } }], false))
@@ -177,30 +178,6 @@ function only(run: IdRun): string {
   const [id] = idsOf(run)
   if (id === undefined) throw new HoldfastError('STORAGE', 'The push answered without an id')
   return id
-}
-
-function checkHandlers(handlers: unknown): void {
-  if (typeof handlers === 'function') return
-  const entries = typeof handlers === 'object' && handlers !== null ? Object.entries(handlers) : []
-  if (entries.length === 0) throw new HoldfastError('VALIDATION', 'handler must be a function, or an object with a function for each job name', { field: 'handler' })
-  for (const [name, handler] of entries) if (typeof handler !== 'function') throw new HoldfastError('VALIDATION', `handler.${name} must be a function`, { field: `handler.${name}` })
-}
-
-/** A request in the form in which it crosses to the worker, which checks it. */
-function request(input: string | URL, { method, headers, body, json, ...unknown }: FetchInit): { readonly data: unknown; readonly http: object } {
-  const invalid = (field: string, problem: string): HoldfastError => new HoldfastError('VALIDATION', `${field} ${problem}`, { field })
-  for (const key of Object.keys(unknown)) throw invalid(`init.${key}`, 'is not an option here: use method, headers, body, json')
-  if (body !== undefined && json !== undefined) throw invalid('init.json', 'excludes body: give one of the two')
-  if (body !== undefined && typeof body !== 'string') throw invalid('init.body', 'must be a string; for JSON use init.json')
-  let url: string
-  try { url = new URL(String(input), globalThis.document?.baseURI ?? globalThis.location?.href).href } catch { throw invalid('url', `is not a URL (got ${JSON.stringify(String(input).slice(0, 200))})`) }
-  const given = headers instanceof Headers ? [...headers] : Array.isArray(headers) ? headers as Array<[string, string]> : Object.entries(headers ?? {})
-  const pairs = given.map(([name, value]) => [String(name), String(value)] as const)
-  if (json !== undefined && !pairs.some(([name]) => name.toLowerCase() === 'content-type')) pairs.push(['content-type', 'application/json'])
-  return {
-    data: json === undefined ? body : snapshot('init.json', json),
-    http: { url, method: method ?? (body === undefined && json === undefined ? 'GET' : 'POST'), headers: pairs, ...(json === undefined ? body === undefined ? {} : { body: 'text' } : { body: 'json' }) },
-  }
 }
 
 async function* eventStream(client: Client, wanted: (event: QueueEvent) => boolean, signal: AbortSignal | undefined): AsyncGenerator<QueueEvent> {

@@ -23,7 +23,7 @@ const allowed: Record<string, readonly string[]> = {
   store: ['core', 'type src/queue.ts', 'idb'],
   platform: ['type core', 'type src/queue.ts', 'croner'],
   runner: ['core', 'type platform', 'type src/queue.ts'],
-  engine: ['core', 'runner', 'type store', 'type platform', 'type src/queue.ts'],
+  engine: ['core', 'runner', 'store', 'type platform', 'type src/queue.ts'],
   door: ['core', 'store', 'platform', 'runner', 'engine', 'type src/queue.ts', 'comlink'],
 }
 

@@ -29,20 +29,6 @@ const names: Partial<Record<ErrorCode, string>> = {
   DUPLICATE: 'DuplicateJobError', FLOW: 'FlowError',
 }
 
-export const isHoldfastError = (error: unknown): error is HoldfastError => error instanceof HoldfastError
-
-export function toEnvelope(error: unknown): ErrorEnvelope {
-  if (isHoldfastError(error)) {
-    const { cause } = error
-    return {
-      code: error.code, message: error.message, details: error.details,
-      ...(cause instanceof Error ? { cause: { name: cause.name, message: cause.message } } : {}),
-    }
-  }
-  const { name, message } = error instanceof Error ? error : { name: 'Error', message: String(error) }
-  return { code: name === 'QuotaExceededError' ? 'QUOTA' : 'STORAGE', message, cause: { name, message } }
-}
-
 export const fromEnvelope = (envelope: ErrorEnvelope): HoldfastError =>
   new HoldfastError(envelope.code, envelope.message, envelope.details, envelope.cause && Object.assign(new Error(envelope.cause.message), { name: envelope.cause.name }))
 

@@ -1,19 +1,17 @@
 /** The page's side of the door: one worker a queue, replaced when it dies; calls that survive it; handlers that run here. */
 import { proxy, wrap, type Endpoint, type Remote } from 'comlink'
 import { fromEnvelope, HoldfastError } from '../core/errors.ts'
-import { uncloneable } from '../core/limits.ts'
 import { systemClock as clock, sleep } from '../platform/clock.ts'
 import { ownerLock, webLocks } from '../platform/locks.ts'
-import { taskQueue } from '../platform/task.ts'
 import type { EventType, Handler, OpenOptions, QueueEvent } from '../queue.ts'
-import { createRunner, handlerAttempt, keyOf, type RunEnding, type Runner } from '../runner/runner.ts'
+import type { RunEnding, Runner } from '../runner/runner.ts'
+import { keyOf } from '../runner/key.ts'
 import { batcher } from './batch.ts'
 import type { HostApi, Method, Reply, ToHost, ToPage, Welcome } from './protocol.ts'
-import { blobWorker, urlWorker } from './spawn.ts'
+import { urlWorker } from './spawn.ts'
 
 const START_MS = 10_000
 const SETTLE_MS = 10_000
-const PING_MS = 500
 
 interface Call { readonly method: Method; readonly args: readonly unknown[]; resolve(value: unknown): void; reject(error: unknown): void; giveUp?: () => void }
 export interface Held { readonly box: number; readonly token: string; readonly seq: number }
@@ -43,14 +41,6 @@ export interface Client {
   close(drainMs: number): Promise<void>
 }
 
-/** A copy made now, so that what the caller changes later does not count. Names what cannot be copied. */
-export function snapshot<T>(field: string, value: T): T {
-  if (typeof value !== 'object' && typeof value !== 'function' && typeof value !== 'symbol') return value
-  try { return structuredClone(value) } catch (error) {
-    throw new HoldfastError('VALIDATION', `${uncloneable(field, value, structuredClone)}: only values that structuredClone() accepts can be stored`, { field }, error)
-  }
-}
-
 export function createClient(name: string, options: OpenOptions): Client {
   const locks = webLocks()
   const me = `page-${crypto.randomUUID()}`
@@ -58,7 +48,6 @@ export function createClient(name: string, options: OpenOptions): Client {
   const processors = new Map<string, PageProcessor>()
   const leases = new Map<string, Held>()
   const listeners = new Map<EventType | '*', Set<(event: QueueEvent) => void>>()
-  const task = taskQueue()
   let lastCall = 0
   let link: Link | undefined
   let closed = false
@@ -85,7 +74,8 @@ export function createClient(name: string, options: OpenOptions): Client {
     else if (worker) yield () => Promise.resolve(ofWorker(worker))
     if (worker === undefined) {
       yield () => Promise.resolve(ofWorker(urlWorker()))
-      yield async () => ofWorker(await blobWorker())
+      if ('trustedTypes' in globalThis) yield async () => ofWorker((await import('./fallback.ts')).trustedWorker())
+      yield async () => ofWorker((await import('./fallback.ts')).blobWorker())
     }
     if (worker === undefined || worker === false) yield async () => {
       const { realmHost } = await import('./realm.ts')
@@ -129,16 +119,7 @@ export function createClient(name: string, options: OpenOptions): Client {
   function watchLife(current: Link, alive: string, worker: Worker | undefined): void {
     if (!worker) { stopWatching = () => {}; return }
     if (alive) { stopWatching = locks.whenFree(alive, () => { died(current) }); return }
-    let stopped = false
-    const ping = async (): Promise<void> => {
-      while (!stopped) {
-        await sleep(clock, PING_MS)
-        const answered = await Promise.race([current.api.send({ confirmed: 0, messages: [] }).then(() => true), sleep(clock, PING_MS).then(() => false)])
-        if (!answered && !stopped) { died(current); return }
-      }
-    }
-    void ping()
-    stopWatching = () => { stopped = true }
+    void import('./ping.ts').then(({ whenSilent }) => { if (link === current) stopWatching = whenSilent(() => current.api.send({ confirmed: 0, messages: [] }), () => { died(current) }) })
   }
 
   function died(old: Link): void {
@@ -251,22 +232,21 @@ export function createClient(name: string, options: OpenOptions): Client {
     },
 
     async process(queue, handlers, concurrency) {
+      // Only a page that runs handlers loads what runs them.
+      const { handlerTable, pageRunner } = await import('./page-runner.ts')
       const id = crypto.randomUUID()
-      const table = typeof handlers === 'function' ? undefined : new Map(Object.entries(handlers))
+      const table = handlerTable(handlers)
       const unsettled = new Map<string, RunEnding>()
       const held = new Map<string, Held>()
-      const heldBy = (key: string): Held => held.get(key) ?? { box: -1, token: '', seq: -1 }
-      const runner = createRunner({
-        clock, task,
+      const runner = pageRunner(table ? (job) => table.get(job) : () => handlers as Handler<never>, {
+        held: (key) => held.get(key) ?? { box: -1, token: '', seq: -1 },
         ended(endings) {
           for (const ending of endings) unsettled.set(ending.key, ending)
           if (link) say({ t: 'ended', processor: id, endings })
         },
         report(key, report) { if (link) say({ t: 'report', processor: id, key, report }) },
-        heartbeat: async (key) => { await request('heartbeat', [heldBy(key)]) },
-        steps: async (key) => await request('steps', [heldBy(key).seq]) as Record<string, unknown>,
-        storeStep: async (key, step, value) => { await request('storeStep', [heldBy(key), step, value]) },
-      }, handlerAttempt((job) => table ? table.get(job) : handlers as Handler<never>))
+        request: (method, args) => request(method, args),
+      })
       const processor: PageProcessor = { runner, queue, names: table && [...table.keys()], concurrency, unsettled, held }
       processors.set(id, processor)
       try { await request('process', [id, queue, processor.names, concurrency]) } catch (error) { processors.delete(id); throw error }

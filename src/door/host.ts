@@ -1,9 +1,11 @@
 /** The worker's side of the door: checks what comes in, asks the engine, answers in envelopes. */
 import { expose } from 'comlink'
-import { HoldfastError, toEnvelope } from '../core/errors.ts'
+import { toEnvelope } from '../core/envelope.ts'
+import { HoldfastError } from '../core/errors.ts'
 import { seqOf } from '../core/id.ts'
 import type { Job } from '../core/job.ts'
 import * as limits from '../core/limits.ts'
+import * as rules from '../core/rules.ts'
 import type { NewJob } from '../core/push.ts'
 import type { JobEvent } from '../core/transition.ts'
 import { createEngine, LEASE_MS, type Engine } from '../engine/engine.ts'
@@ -14,7 +16,8 @@ import { browserConnectivity } from '../platform/connectivity.ts'
 import { ownerLock, webLocks } from '../platform/locks.ts'
 import { taskQueue } from '../platform/task.ts'
 import type { BulkResult, Filter, Handler, ListFilter, QueueSettings } from '../queue.ts'
-import { createRunner, describeError, handlerAttempt, type Execute, type Result } from '../runner/runner.ts'
+import { describeError } from '../runner/outcome.ts'
+import { createRunner, handlerAttempt, type Execute, type Result } from '../runner/runner.ts'
 import type { Operation } from '../store/committer.ts'
 import * as operations from '../store/operations.ts'
 import * as reads from '../store/reads.ts'
@@ -153,7 +156,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
   }
 
   async function bulk(filter: Filter, event: JobEvent): Promise<BulkResult> {
-    limits.checkFilter('filter', filter)
+    rules.checkFilter('filter', filter)
     const refused: Array<{ id: string; message: string }> = []
     let done = 0
     let cursor: string | undefined
@@ -186,8 +189,8 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
 
     async pull(call, queue: string, count: number, options: { leaseMs?: number; waitMs?: number } = {}) {
       limits.checkQueue(queue)
-      limits.integer(1, limits.LIMITS.pull)('count', count)
-      limits.checkPull('options', options)
+      rules.integer(1, limits.LIMITS.pull)('count', count)
+      rules.checkPull('options', options)
       const until = clock.awake() + (options.waitMs ?? 0)
       const { signal } = waiting(call)
       for (;;) {
@@ -210,13 +213,13 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
       endOne(call, held, { ...error, owner: client, random: random() }),
     release: (call, held: operations.Held) => endOne(call, held, { type: 'release' }),
     snooze(call, held: operations.Held, ms: number) {
-      limits.checkMs('ms', ms)
+      rules.checkMs('ms', ms)
       return endOne(call, held, { type: 'snooze', ms })
     },
     heartbeat: (call, held: operations.Held) => commit(call, { relaxed: true, run: (work) => operations.heartbeat(work, held) }),
     report(call, held: operations.Held, progress: number, message?: string) {
-      limits.checkPercent('percent', progress)
-      if (message !== undefined) limits.text()('message', message)
+      rules.checkPercent('percent', progress)
+      if (message !== undefined) rules.text()('message', message)
       return commit(call, { relaxed: true, run: (work) => operations.report(work, held, { progress, ...(message === undefined ? {} : { message: limits.cut(message, limits.LIMITS.logLine) }) }) })
     },
     steps: (_call, seq: number) => reads.readSteps(connection, seq),
@@ -231,16 +234,16 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
     },
 
     cancel(call, id: string, options: { reason?: string; ifNotStarted?: boolean } = {}) {
-      limits.shape({ reason: limits.text(limits.LIMITS.logLine), ifNotStarted: limits.boolean })('options', options)
+      rules.shape({ reason: rules.text(limits.LIMITS.logLine), ifNotStarted: rules.boolean })('options', options)
       return act(call, id, { type: 'cancel', reason: options.reason ?? 'cancelled' }, options.ifNotStarted ? { ifNotStarted: true } : {}, ({ state }) => ({ was: state }))
     },
     promote: (call, id: string) => act(call, id, { type: 'promote' }),
     update(call, id: string, patch: { data?: unknown; priority?: number; runAt?: number }) {
-      limits.checkPatch('patch', patch)
+      rules.checkPatch('patch', patch)
       return act(call, id, { type: 'update', patch }, edited(patch.data))
     },
     retry(call, id: string, edit?: { data?: unknown; options?: NewJob['options'] }) {
-      limits.shape({ data: limits.anything, options: (field, value) => { limits.checkPushOptions(field, value as never) } })('edit', edit ?? {})
+      rules.shape({ data: rules.anything, options: (field, value) => { rules.checkPushOptions(field, value as never) } })('edit', edit ?? {})
       const data = edit?.data
       return act(call, id, { type: 'retry', ...(data === undefined ? {} : { edit: { data } }), ...(edit?.options ? { options: edit.options } : {}) }, edited(data))
     },
@@ -249,7 +252,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
     removeAll: (_call, filter: Filter) => bulk(filter, { type: 'remove' }),
 
     get(_call, id: string) { checkedSeq(id); return reads.getJob(connection, id) },
-    list(_call, filter: ListFilter = {}) { limits.checkList('filter', filter); return reads.listJobs(connection, filter) },
+    list(_call, filter: ListFilter = {}) { rules.checkList('filter', filter); return reads.listJobs(connection, filter) },
     async stats(_call, queue?: string) {
       if (queue !== undefined) limits.checkQueue(queue)
       return { ...await reads.readStats(connection, clock.now(), queue), online: connectivity.online }
@@ -257,19 +260,19 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
     queues: () => reads.readQueues(connection),
     configure(call, queue: string, settings: QueueSettings) {
       limits.checkQueue(queue)
-      limits.checkSettings('settings', settings)
+      rules.checkSettings('settings', settings)
       return commit(call, { needs: [['queues', queue]], run: (work) => operations.configure(work, queue, settings) })
     },
     pause(call, queue: string, options: { until?: number } = {}) {
       limits.checkQueue(queue)
-      limits.checkUntil('options', options)
+      rules.checkUntil('options', options)
       return commit(call, { needs: [['queues', queue]], run: (work) => operations.pause(work, queue, options.until) })
     },
     resume(call, queue: string) { limits.checkQueue(queue); return commit(call, { needs: [['queues', queue]], run: (work) => operations.resume(work, queue) }) },
 
     process(_call, id: string, queue: string, names: readonly string[] | undefined, concurrency: number) {
       limits.checkQueue(queue)
-      limits.integer(1, 10_000)('options.concurrency', concurrency)
+      rules.integer(1, 10_000)('options.concurrency', concurrency)
       for (const job of names ?? []) limits.checkName('handler', job, limits.LIMITS.jobName)
       return engine.process({ id, queue, owner: client, runs: { kind: 'handlers', ...(names ? { names } : {}) }, concurrency, port: pagePort(id) })
     },
@@ -346,7 +349,7 @@ const edited = (data: unknown): { readonly edited?: limits.Size } => {
 
 function newJob({ name, data, options, http }: { readonly name: string; readonly data: unknown; readonly options?: NewJob['options']; readonly http?: RequestInput }, at: string): NewJob {
   limits.checkName(`${at}name`, name, limits.LIMITS.jobName)
-  limits.checkPushOptions(`${at}options`, options)
+  rules.checkPushOptions(`${at}options`, options)
   const size = limits.checkSize(`${at}data`, data, limits.LIMITS.data)
   return { name, data, options: options ?? {}, size: size.bytes, binary: size.binary > 0, ...(http ? { http: checkRequest(http) } : {}) }
 }

@@ -1,7 +1,8 @@
 /** Checks a request at push, so that nothing is stored that can never be sent. */
 import { defaultOkStatuses } from '../core/http-answer.ts'
 import type { HttpRequest } from '../core/job.ts'
-import { integer, invalid, listOf } from '../core/limits.ts'
+import { invalid } from '../core/limits.ts'
+import { integer, listOf } from '../core/rules.ts'
 import type { FetchOptions } from '../queue.ts'
 
 /** A request as the page hands it over: its URL absolute if the page could make it so, its body in the job's data. */

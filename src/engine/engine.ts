@@ -1,5 +1,6 @@
 /** Drives the queue in one realm: wake → upkeep → claim → sleep until the next due time. All it knows is in the database; what it keeps is an economy. */
-import { HoldfastError, isHoldfastError } from '../core/errors.ts'
+import { isHoldfastError } from '../core/envelope.ts'
+import { HoldfastError } from '../core/errors.ts'
 import { isFinal, type Job } from '../core/job.ts'
 import { checkSize, LIMITS } from '../core/limits.ts'
 import type { QueueEvent } from '../queue.ts'

@@ -5,7 +5,8 @@ import type { HttpRequest, Job, JobError } from '../core/job.ts'
 import { originOf } from '../core/lane.ts'
 import type { HttpResult } from '../queue.ts'
 import type { Clock } from '../platform/clock.ts'
-import { describeError, type Attempt, type Execute, type Result, type RunEnding } from '../runner/runner.ts'
+import { describeError } from '../runner/outcome.ts'
+import type { Attempt, Execute, Result, RunEnding } from '../runner/runner.ts'
 
 const RESULT_BODY_BYTES = 65_536
 const EXCERPT_BYTES = 512

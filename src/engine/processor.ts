@@ -2,7 +2,8 @@
 import type { Job } from '../core/job.ts'
 import type { HoldfastError } from '../core/errors.ts'
 import type { Runs } from '../store/operations.ts'
-import { keyOf, type Run, type RunEnding } from '../runner/runner.ts'
+import { keyOf } from '../runner/key.ts'
+import type { Run, RunEnding } from '../runner/runner.ts'
 
 /** Where the handlers are: a runner in this realm, or the page's behind messages. */
 export interface Port {

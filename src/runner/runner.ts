@@ -1,13 +1,15 @@
 /** Runs handlers, in whichever realm they live: slots, timeouts, abort, progress. What became of each attempt is reported in batches. */
-import { Cancel, HoldfastError, RetryAfter, Snooze, Unrecoverable } from '../core/errors.ts'
+import { HoldfastError } from '../core/errors.ts'
 import type { Job, JobError, LogLine } from '../core/job.ts'
-import { LIMITS, cut, uncloneable } from '../core/limits.ts'
+import { uncloneable } from '../core/clone.ts'
+import { LIMITS, cut } from '../core/limits.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Context, Handler } from '../queue.ts'
+import { keyOf } from './key.ts'
+import { describeError, thrown } from './outcome.ts'
 
 /** A claimed job and the proof of its claim. */
 export interface Run { readonly box: number; readonly token: string; readonly job: Job }
-export const keyOf = (box: number, seq: number): string => `${box}:${seq}`
 
 /** How an attempt ended, before the engine adds what only it knows. */
 export type Result =
@@ -253,21 +255,4 @@ const completed = (value: unknown): Result => value === undefined ? { type: 'com
 function storable(value: unknown, field: string): unknown {
   if (typeof value !== 'object' && typeof value !== 'function' && typeof value !== 'symbol') return value
   try { return structuredClone(value) } catch { return { unstorable: uncloneable(field, value, structuredClone) } }
-}
-
-export function describeError(error: unknown): JobError {
-  if (!(error instanceof Error)) return { name: 'Error', message: cut(typeof error === 'string' ? error : JSON.stringify(error) ?? String(error), LIMITS.errorText) }
-  return { name: error.name, message: cut(error.message, LIMITS.errorText), ...(error.stack ? { stack: cut(error.stack, LIMITS.errorText) } : {}) }
-}
-
-/** By name, since an error may come from another copy of this library. */
-export function thrown(error: unknown, aborted: HoldfastError | undefined): Result {
-  // What a handler throws once it was told to stop is mostly "I was told to stop": the reason is worth more.
-  const failure = describeError(aborted?.code === 'TIMEOUT' ? aborted : error)
-  if (aborted && aborted.code !== 'TIMEOUT') return { type: 'release' }
-  if (error instanceof Unrecoverable || failure.name === 'Unrecoverable') return { type: 'fail', error: failure, final: 'unrecoverable' }
-  if (error instanceof RetryAfter) return { type: 'fail', error: failure, afterMs: Math.max(0, error.ms) }
-  if (error instanceof Snooze) return { type: 'snooze', ms: Math.max(0, error.ms) }
-  if (error instanceof Cancel) return { type: 'cancel', reason: error.reason }
-  return { type: 'fail', error: failure }
 }

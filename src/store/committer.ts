@@ -3,7 +3,8 @@
  * arrival. Each settles when the transaction is complete. When one aborts, its operations are tried alone, endings first: bad luck is one caller's own.
  */
 import type { StoreKey } from 'idb'
-import { HoldfastError, isHoldfastError, toEnvelope } from '../core/errors.ts'
+import { isHoldfastError, toEnvelope } from '../core/envelope.ts'
+import { HoldfastError } from '../core/errors.ts'
 import type { Job } from '../core/job.ts'
 import type { QueueEvent } from '../queue.ts'
 import type { Connection } from './connection.ts'

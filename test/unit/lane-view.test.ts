@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import type { Job } from '../../src/core/job.ts'
-import { append, changes, emptyView, head, insert, keyOf, PAGE_JOBS, rankOf, remove, sameKey, takeAt, takeFirst, withLoaded, type LaneView } from '../../src/store/lane-view.ts'
+import { append, changes, emptyView, head, insert, keyOf, PAGE_JOBS, rankOf, remove, sameKey, takeFirst, withLoaded, type LaneView } from '../../src/store/lane-view.ts'
 import type { PageRow } from '../../src/store/schema.ts'
 import { jobOf } from './support/job.ts'
 
@@ -60,12 +60,13 @@ class Lane {
     this.#taken(jobs)
   }
 
+  /** The trial of a closed origin takes one job of the first page, not its first. */
   takeAt(index: number, wave: number): void {
     const page = this.#loadFront(wave)
-    const { view, jobs } = takeAt(this.view, index % (page?.jobs.length ?? 1))
-    this.view = view
-    expect(positions(jobs)).toEqual(page ? [positions(this.expected)[index % page.jobs.length]] : [])
-    this.#taken(jobs)
+    const job = page?.jobs[index % page.jobs.length]
+    if (!job) return
+    this.view = remove(this.view, job)
+    this.#taken([job])
   }
 
   /** Writes what `changes` says as the database would, which refuses to add over a row. */

@@ -1,13 +1,14 @@
 /** SPEC §3: what may come in, and how big; each refusal names field, limit and actual. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { snapshot } from '../../src/door/client.ts'
+import { uncloneable } from '../../src/core/clone.ts'
 import { HoldfastError } from '../../src/core/errors.ts'
-import {
-  byteLength, checkFilter, checkList, checkName, checkPatch, checkPull, checkPushOptions, checkQueue, checkSettings, checkSize, cut, LIMITS, measure, uncloneable,
-} from '../../src/core/limits.ts'
+import { byteLength, checkName, checkQueue, checkSize, cut, LIMITS, measure } from '../../src/core/limits.ts'
+import { checkFilter, checkList, checkPatch, checkPull, checkPushOptions, checkSettings } from '../../src/core/rules.ts'
+import { snapshot } from '../../src/door/snapshot.ts'
 import { systemClock } from '../../src/platform/clock.ts'
-import { Attempt, describeError, handlerAttempt, type RunnerHost } from '../../src/runner/runner.ts'
+import { describeError } from '../../src/runner/outcome.ts'
+import { Attempt, handlerAttempt, type RunnerHost } from '../../src/runner/runner.ts'
 import { jobOf } from './support/job.ts'
 import { anyText } from './support/text.ts'
 

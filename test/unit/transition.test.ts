@@ -117,8 +117,12 @@ describe('fail', () => {
     expect(dead).toMatchObject({ state: 'dead', failures: 3, reason: 'failed', endedAt: NOW, fingerprint: expect.stringMatching(/^[0-9a-f]{8}$/) })
     expect(dead.attempts).toHaveLength(1)
   })
-  it.each(['unrecoverable', 'no-answer'] as const)('is dead at once when %s, whatever attempts are left', (final) => {
-    expect(after(JOBS.active, { ...FAIL, final, afterMs: 5 })).toMatchObject({ state: 'dead', failures: 1, reason: final })
+  it('is dead at once when unrecoverable, whatever attempts are left', () => {
+    expect(after(JOBS.active, { ...FAIL, final: 'unrecoverable', afterMs: 5 })).toMatchObject({ state: 'dead', failures: 1, reason: 'unrecoverable' })
+  })
+  it('without an answer is dead of that at the last one only, and remembers until then that it may have arrived', () => {
+    expect(after(JOBS.active, { ...FAIL, unanswered: true })).toMatchObject({ state: 'delayed', failures: 1, unanswered: true })
+    expect(after({ ...JOBS.active, failures: 2 }, { ...FAIL, unanswered: true })).toMatchObject({ state: 'dead', failures: 3, reason: 'no-answer' })
   })
   it('lets a job with removeOnFail go at its death, and not before', () => {
     const job = { ...JOBS.active, removeOnFail: true, maxAttempts: 2 }
@@ -229,7 +233,7 @@ describe('expire', () => {
 const anyEvent: fc.Arbitrary<JobEvent> = fc.oneof(
   fc.constantFrom<JobEvent>(...Object.values(EVENTS)),
   fc.record({ type: fc.constant('fail' as const), error: fc.constant(ERROR), owner: fc.string(), random: fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }) }),
-  fc.record({ type: fc.constant('fail' as const), error: fc.constant(ERROR), owner: fc.string(), random: fc.constant(0), final: fc.constantFrom('unrecoverable' as const, 'no-answer' as const) }),
+  fc.record({ type: fc.constant('fail' as const), error: fc.constant(ERROR), owner: fc.string(), random: fc.constant(0), final: fc.constant('unrecoverable' as const) }),
   fc.record({ type: fc.constant('snooze' as const), ms: fc.integer({ min: 0, max: HOUR }) }),
   fc.record({ type: fc.constant('update' as const), patch: fc.record({ priority: fc.integer({ min: -5, max: 5 }), runAt: fc.integer({ min: NOW - HOUR, max: NOW + HOUR }) }, { requiredKeys: [] }) }),
 )

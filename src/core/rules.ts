@@ -1,0 +1,76 @@
+/** What options may say: a rule a field, and unknown fields are refused. */
+import { byteLength, checkName, checkSize, describe, invalid, LIMITS } from './limits.ts'
+import { STATES } from './job.ts'
+
+type Rule = (field: string, value: unknown) => void
+export type Rules = Readonly<Record<string, Rule>>
+
+export const integer = (min: number, max = Number.MAX_SAFE_INTEGER): Rule => (field, value) => {
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < min || value > max)
+    throw invalid(field, `must be an integer ${max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`} (got ${describe(value)})`, { min, max })
+}
+const number = (min: number, max: number): Rule => (field, value) => {
+  if (typeof value !== 'number' || !(value >= min && value <= max)) throw invalid(field, `must be a number from ${min} to ${max} (got ${describe(value)})`, { min, max })
+}
+export const boolean: Rule = (field, value) => {
+  if (typeof value !== 'boolean') throw invalid(field, `must be true or false (got ${describe(value)})`)
+}
+export const text = (max = Number.MAX_SAFE_INTEGER): Rule => (field, value) => {
+  if (typeof value !== 'string') throw invalid(field, `must be a string (got ${describe(value)})`)
+  const actual = byteLength(value)
+  if (actual > max) throw invalid(field, `must be at most ${max} bytes (has ${actual})`, { limit: max, actual })
+}
+export const oneOf = (...values: readonly string[]): Rule => (field, value) => {
+  if (!values.includes(value as string)) throw invalid(field, `must be one of ${values.join(', ')} (got ${typeof value === 'string' ? JSON.stringify(value) : describe(value)})`)
+}
+export const listOf = (rule: Rule, max = Number.MAX_SAFE_INTEGER): Rule => (field, value) => {
+  if (!Array.isArray(value)) throw invalid(field, `must be an array (got ${describe(value)})`)
+  if (value.length > max) throw invalid(field, `may have at most ${max} items (has ${value.length})`, { limit: max, actual: value.length })
+  value.forEach((item, i) => rule(`${field}[${i}]`, item))
+}
+export const nullable = (rule: Rule): Rule => (field, value) => { if (value !== null) rule(field, value) }
+export const anything: Rule = () => {}
+export const name: Rule = (field, value) => { checkName(field, value, LIMITS.jobName) }
+
+/** Checks a plain object against its rules; a field that is `undefined` counts as absent. */
+export const shape = (rules: Rules): Rule => (field, value) => {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid(field, `must be an object (got ${describe(value)})`)
+  for (const [key, held] of Object.entries(value)) {
+    const rule = Object.hasOwn(rules, key) ? rules[key] : undefined
+    if (!rule) throw invalid(`${field}.${key}`, `is not an option here: use ${Object.keys(rules).join(', ')}`)
+    if (held !== undefined) rule(`${field}.${key}`, held)
+  }
+}
+
+const TIME = integer(0, 8_640_000_000_000_000)
+const DURATION = integer(0, 100 * 365 * 86_400_000)
+
+const backoff = shape({ type: oneOf('exponential', 'linear', 'fixed'), delayMs: DURATION, maxDelayMs: DURATION, jitter: number(0, 1) })
+
+const pushRules = {
+  priority: integer(-1_000_000_000, 1_000_000_000), delayMs: DURATION, runAt: TIME, maxAttempts: integer(1, 1_000_000), backoff, timeoutMs: integer(1, 2 ** 31 - 1), ttlMs: integer(1, 100 * 365 * 86_400_000),
+  tags: listOf(text(LIMITS.tag), LIMITS.tags), metadata: (field: string, value: unknown) => { checkSize(field, value, LIMITS.metadata) },
+  lifo: boolean, keepResult: boolean, removeOnComplete: boolean, removeOnFail: boolean,
+}
+const pushShape = shape(pushRules)
+export const checkPushOptions = (field: string, options: { readonly delayMs?: number; readonly runAt?: number } | undefined): void => {
+  if (options === undefined) return
+  pushShape(field, options)
+  if (options.delayMs !== undefined && options.runAt !== undefined) throw invalid(`${field}.runAt`, 'excludes delayMs: give one of the two')
+}
+
+const { delayMs: _delayMs, runAt: _runAt, lifo: _lifo, ...defaultRules } = pushRules
+export const checkSettings = shape({ defaults: shape(defaultRules), concurrency: nullable(integer(1, 10_000)), needsNetwork: boolean })
+export const checkPatch = shape({ data: anything, priority: pushRules.priority, runAt: TIME })
+export const checkPull = shape({ leaseMs: integer(1000, 86_400_000), waitMs: integer(0, 2 ** 31 - 1) })
+export const checkUntil = shape({ until: TIME })
+export const checkMs: Rule = DURATION
+export const checkPercent = number(0, 100)
+
+const filterRules = {
+  queue: (field: string, value: unknown) => { checkName(field, value, LIMITS.queueName) },
+  state: (field: string, value: unknown) => { (Array.isArray(value) ? listOf(oneOf(...STATES)) : oneOf(...STATES))(field, value) },
+  name, tag: text(LIMITS.tag), fingerprint: text(64), ids: listOf(text(64), LIMITS.pushMany),
+}
+export const checkFilter = shape(filterRules)
+export const checkList = shape({ ...filterRules, search: text(1024), cursor: text(256), limit: integer(1, LIMITS.listPage) })

@@ -1,0 +1,94 @@
+/** What is really stored, and what must hold of it whatever was done (DESIGN §3). */
+import 'fake-indexeddb/auto'
+import { deleteDB, openDB } from 'idb'
+import type { Job, State } from '../../../src/core/job.ts'
+import { laneOf } from '../../../src/core/lane.ts'
+import { bucketsOf, ROOMS, type Room, type Schema } from '../../../src/store/schema.ts'
+
+export type Stored = { readonly [R in Room]: ReadonlyArray<Schema[R]['value']> }
+
+let databases = 0
+/** A name that no other test of this process uses. */
+export const freshName = (): string => `unit-${++databases}`
+
+export async function stored(name: string): Promise<Stored> {
+  const db = await openDB<Schema>(`holdfast:${name}`)
+  const tx = db.transaction(ROOMS as Room[])
+  const rows = await Promise.all(ROOMS.map(async (room) => [room, await tx.objectStore(room).getAll()] as const))
+  db.close()
+  return Object.fromEntries(rows) as unknown as Stored
+}
+
+export const forget = (name: string): Promise<void> => deleteDB(`holdfast:${name}`)
+
+/** The waiting jobs of a queue in the order of their claim. */
+export const waitingOf = ({ waiting }: Stored, queue: string): Job[] =>
+  waiting.filter((page) => page.queue === queue).flatMap(({ jobs }) => jobs).sort((a, b) => b.priority - a.priority || a.position - b.position)
+
+/** Everything that is wrong with what is stored; nothing, one hopes. */
+export function faults({ waiting, leases, boxes, delayed, blocked, dead, history, payloads, queues, meta }: Stored): string[] {
+  const found: string[] = []
+  const wrong = (what: string): void => { found.push(what) }
+  const places = new Map<number, string>()
+  const place = (job: Job, room: string): void => {
+    const other = places.get(job.seq)
+    if (other) wrong(`job ${job.seq} is in ${other} and in ${room}`)
+    places.set(job.seq, room)
+  }
+
+  waiting.forEach((page, i) => {
+    const { queue, lane, rank, first, jobs } = page
+    const at = `page ${queue} ${lane} ${rank}:${first}`
+    const next = waiting[i + 1]
+    if (jobs.length === 0 || jobs.length > 64) wrong(`${at} holds ${jobs.length} jobs`)
+    if (jobs[0]?.position !== first) wrong(`${at} begins with ${jobs[0]?.position}`)
+    if (jobs.some((job, j) => j > 0 && jobs[j - 1]!.position >= job.position)) wrong(`${at} is out of order`)
+    if (jobs.some((job) => job.state !== 'waiting' || job.queue !== queue || laneOf(job) !== lane || (-job.priority || 0) !== rank)) wrong(`${at} holds a job that belongs elsewhere`)
+    if (next?.queue === queue && next.lane === lane && next.rank === rank && jobs[jobs.length - 1]!.position >= next.first) wrong(`${at} overlaps the page at ${next.first}`)
+    for (const job of jobs) place(job, at)
+  })
+  for (const lease of leases) {
+    const box = boxes.find((row) => row.box === lease.box)
+    if (lease.left.length === 0) wrong(`lease ${lease.box} holds nothing`)
+    for (const seq of lease.left) {
+      const job = box?.jobs.find((one) => one.seq === seq)
+      if (job) place(job, `box ${lease.box}`)
+      else wrong(`box ${lease.box} does not hold job ${seq}`)
+    }
+  }
+  for (const { box } of boxes) if (!leases.some((lease) => lease.box === box)) wrong(`box ${box} has no lease`)
+  for (const [room, jobs] of Object.entries({ delayed, blocked, dead })) for (const job of jobs) {
+    place(job, room)
+    if (job.state !== room) wrong(`${room} holds job ${job.seq}, which is ${job.state}`)
+  }
+  for (const row of history) for (const job of row.jobs) {
+    place(job, 'history')
+    if (job.state !== row.state || job.queue !== row.queue) wrong(`history of ${row.queue} ${row.state} holds job ${job.seq} of ${job.queue}, which is ${job.state}`)
+  }
+  for (const row of [...waiting, ...history]) if (bucketsOf(row.jobs.map(({ seq }) => seq)).some((bucket) => !row.buckets.includes(bucket))) wrong('a row lacks a bucket of its jobs')
+  for (const { left, buckets } of leases) if (bucketsOf(left).some((bucket) => !buckets.includes(bucket))) wrong('a lease lacks a bucket of its jobs')
+
+  const all: Job[] = [...waiting.flatMap(({ jobs }) => jobs), ...boxes.flatMap(({ jobs }) => jobs), ...delayed, ...blocked, ...dead, ...history.flatMap(({ jobs }) => jobs)]
+  const large = new Set(all.filter((job) => job.large && places.has(job.seq)).map(({ seq }) => seq))
+  for (const { seq } of payloads) if (!large.has(seq)) wrong(`the data of job ${seq} was left behind`)
+  for (const seq of large) if (!payloads.some((row) => row.seq === seq)) wrong(`the data of job ${seq} is missing`)
+  for (const { seq } of all) if (seq >= (meta[0]?.next ?? 0)) wrong(`job ${seq} has a number that is still to be given`)
+
+  for (const { queue, counts, lanes } of queues) {
+    const pages = waiting.filter((page) => page.queue === queue)
+    const recount: Record<State, number> = {
+      waiting: waitingOf({ waiting } as unknown as Stored, queue).length, active: leases.filter((lease) => lease.queue === queue).reduce((sum, { left }) => sum + left.length, 0),
+      delayed: 0, blocked: 0, dead: 0, completed: 0, cancelled: 0,
+    }
+    for (const job of [...delayed, ...blocked, ...dead, ...history.flatMap(({ jobs }) => jobs)]) if (job.queue === queue) recount[job.state]++
+    for (const [state, n] of Object.entries(recount)) if (counts[state as State] !== n) wrong(`${queue} counts ${counts[state as State]} ${state}, but there are ${n}`)
+    const names = [...new Set(pages.map(({ lane }) => lane))].sort()
+    if (names.join() !== Object.keys(lanes).sort().join()) wrong(`${queue} knows the lanes ${Object.keys(lanes).join(' ')}, but there are ${names.join(' ')}`)
+    for (const [lane, { jobs, pages: n }] of Object.entries(lanes)) {
+      const own = pages.filter((page) => page.lane === lane)
+      const total = own.reduce((sum, page) => sum + page.jobs.length, 0)
+      if (jobs !== total || n !== own.length) wrong(`lane ${lane} counts ${jobs} jobs in ${n} pages, but there are ${total} in ${own.length}`)
+    }
+  }
+  return found
+}

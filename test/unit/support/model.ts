@@ -1,0 +1,146 @@
+/** What a queue is, without storage, transactions or time: a list of jobs. Delays are an hour or nothing, so nothing becomes due by itself. */
+import type { State } from '../../../src/core/job.ts'
+
+export const HOUR = 3_600_000
+
+export interface PushSpec {
+  readonly name: string
+  readonly data: unknown
+  readonly options: {
+    readonly priority?: number; readonly lifo?: boolean; readonly delayMs?: number; readonly ttlMs?: number; readonly maxAttempts?: number
+    readonly backoff: { readonly type: 'fixed'; readonly delayMs: number }; readonly removeOnComplete?: boolean; readonly removeOnFail?: boolean
+  }
+}
+
+/** A claim: which handle holds it. Each claim is another object, as each lease has another token. */
+export interface ModelLease { who: number }
+
+export interface ModelJob {
+  readonly id: string
+  readonly name: string
+  readonly position: number
+  data: unknown
+  state: State
+  priority: number
+  maxAttempts: number
+  failures: number
+  revision: number
+  readonly retryMs: number
+  readonly removeOnComplete: boolean
+  readonly removeOnFail: boolean
+  lease?: ModelLease | undefined
+  stop?: { readonly reason: string; readonly remove: boolean } | undefined
+  result?: unknown
+}
+
+export type Refusal = 'STALE_LEASE' | 'INVALID_STATE' | 'NOT_FOUND'
+export class Refused extends Error {
+  constructor(readonly code: Refusal) { super(code) }
+}
+
+const FINAL: readonly State[] = ['completed', 'cancelled', 'dead']
+
+export class Model {
+  jobs: ModelJob[] = []
+  readonly gone: string[] = []
+  paused = false
+  cap = Infinity
+  #pushed = 0
+
+  push(id: string, { name, data, options: { priority = 0, lifo, delayMs = 0, maxAttempts = 3, backoff, removeOnComplete = false, removeOnFail = false } }: PushSpec): void {
+    const n = ++this.#pushed
+    this.jobs.push({
+      id, name, data, position: lifo ? -n : n, state: delayMs > 0 ? 'delayed' : 'waiting', priority, maxAttempts, failures: 0, revision: 0, retryMs: backoff.delayMs, removeOnComplete, removeOnFail,
+    })
+  }
+
+  get waiting(): ModelJob[] { return this.in('waiting').sort((a, b) => b.priority - a.priority || a.position - b.position) }
+  in(...states: readonly State[]): ModelJob[] { return this.jobs.filter(({ state }) => states.includes(state)) }
+
+  pull(who: number, count: number): ModelJob[] {
+    const taken = this.paused ? [] : this.waiting.slice(0, Math.max(0, Math.min(count, this.cap - this.in('active').length)))
+    for (const job of taken) { job.state = 'active'; job.lease = { who } }
+    return taken
+  }
+
+  // ---- endings: `lease` is the proof ----
+
+  ack(id: string, lease: ModelLease | undefined, result: unknown): void {
+    const job = this.#leased(id, lease)
+    if (this.#stopped(job)) return
+    job.result = result
+    this.#end(job, 'completed', job.removeOnComplete)
+  }
+  fail(id: string, lease: ModelLease | undefined): boolean {
+    const job = this.#leased(id, lease)
+    if (this.#stopped(job)) return false
+    job.failures++
+    if (job.failures >= job.maxAttempts) { this.#end(job, 'dead', job.removeOnFail); return false }
+    this.#wait(job, job.retryMs)
+    return true
+  }
+  giveBack(id: string, lease: ModelLease | undefined, ms: number): void {
+    const job = this.#leased(id, lease)
+    if (!this.#stopped(job)) this.#wait(job, ms)
+  }
+
+  // ---- what a person does ----
+
+  cancel(id: string, ifNotStarted: boolean): State {
+    const job = this.#find(id)
+    const was = job.state
+    if (was === 'completed' || was === 'dead' || (was === 'active' && ifNotStarted)) throw new Refused('INVALID_STATE')
+    if (was === 'active') job.stop ??= { reason: 'cancelled', remove: false }
+    else if (was !== 'cancelled') this.#end(job, 'cancelled', false)
+    return was
+  }
+  remove(id: string): void {
+    const job = this.#find(id)
+    if (job.state === 'active') job.stop = { reason: 'removed', remove: true }
+    else this.#end(job, job.state, true)
+  }
+  promote(id: string): void {
+    const job = this.#find(id, 'waiting', 'delayed')
+    job.state = 'waiting'
+  }
+  update(id: string, { data, priority, later }: { readonly data?: unknown; readonly priority?: number; readonly later?: boolean }): void {
+    const job = this.#find(id, 'waiting', 'delayed')
+    if (data !== undefined) { job.data = data; job.revision++ }
+    if (priority !== undefined) job.priority = priority
+    if (later !== undefined) job.state = later ? 'delayed' : 'waiting'
+  }
+  retry(id: string, { data, priority, later }: { readonly data?: unknown; readonly priority?: number; readonly later?: boolean }): void {
+    const job = this.#find(id, ...FINAL)
+    if (data !== undefined) { job.data = data; job.revision++ }
+    if (priority !== undefined) job.priority = priority
+    job.failures = 0
+    job.result = undefined
+    job.state = later ? 'delayed' : 'waiting'
+  }
+
+  // ---- how ----
+
+  #find(id: string, ...states: readonly State[]): ModelJob {
+    const job = this.jobs.find((one) => one.id === id)
+    if (!job) throw new Refused('NOT_FOUND')
+    if (states.length > 0 && !states.includes(job.state)) throw new Refused('INVALID_STATE')
+    return job
+  }
+  #leased(id: string, lease: ModelLease | undefined): ModelJob {
+    const job = this.jobs.find((one) => one.id === id)
+    if (!job?.lease || job.lease !== lease) throw new Refused('STALE_LEASE')
+    job.lease = undefined
+    return job
+  }
+  #stopped(job: ModelJob): boolean {
+    if (!job.stop) return false
+    this.#end(job, 'cancelled', job.stop.remove)
+    return true
+  }
+  #end(job: ModelJob, state: State, gone: boolean): void {
+    job.state = state
+    job.stop = undefined
+    if (gone) { this.jobs = this.jobs.filter((one) => one !== job); this.gone.push(job.id) }
+  }
+  #wait(job: ModelJob, ms: number): void { job.state = ms > 0 ? 'delayed' : 'waiting' }
+}
