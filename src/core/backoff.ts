@@ -7,7 +7,8 @@ export const DEFAULT_BACKOFF: Backoff = { type: 'exponential', delayMs: 1000, ma
  * multiplied by 1 − jitter·random. `random` is uniform in [0, 1).
  */
 export function backoffDelay(backoff: Partial<Backoff> | undefined, failures: number, random: number): number {
-  const { type, delayMs, maxDelayMs, jitter } = { ...DEFAULT_BACKOFF, ...backoff }
-  const growth = type === 'exponential' ? 2 ** (failures - 1) : type === 'linear' ? failures : 1
+  const { type = DEFAULT_BACKOFF.type, delayMs = DEFAULT_BACKOFF.delayMs, maxDelayMs = DEFAULT_BACKOFF.maxDelayMs, jitter = DEFAULT_BACKOFF.jitter } = backoff ?? {}
+  // Beyond 2^60 nothing grows that a cap would not cut, and 0 times infinity is no number.
+  const growth = type === 'exponential' ? 2 ** Math.min(failures - 1, 60) : type === 'linear' ? failures : 1
   return Math.round(Math.min(delayMs * growth, maxDelayMs) * (1 - jitter * random))
 }

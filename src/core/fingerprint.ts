@@ -4,7 +4,7 @@ import type { JobError } from './job.ts'
 const normalise = (message: string): string => message
   .replace(/[0-9a-f]{8}-[0-9a-f-]{27}/gi, '#').replace(/(["'`]).*?\1/g, '#').replace(/\?[^\s]*/g, '').replace(/0x[0-9a-f]+|\d+/gi, '#')
 
-const topFrame = (stack = ''): string => stack.split('\n').find((line) => /^\s*at |@/.test(line))?.trim().replace(/:\d+:\d+\)?$/, '') ?? ''
+const topFrame = (stack = ''): string => stack.split('\n').find((line) => /^\s+at |^\S*@\S+:\d+:\d+$/.test(line))?.trim().replace(/:\d+:\d+\)?$/, '') ?? ''
 
 /** Groups dead jobs: error name, normalised message and top stack frame as 8 hex digits (32-bit FNV-1a). */
 export function fingerprint(error: JobError): string {

@@ -34,6 +34,8 @@ export const checkQueue = (value: unknown): string => checkName('queue', value, 
 export const describe = (value: unknown): string =>
   value === null ? 'null' : Array.isArray(value) ? 'an array' : typeof value === 'object' ? 'an object' : typeof value === 'number' || typeof value === 'boolean' ? String(value) : typeof value
 
+const DEEPEST = 1000
+
 export interface Size { readonly bytes: number; readonly binary: number }
 
 /**
@@ -44,23 +46,26 @@ export function measure(field: string, value: unknown): Size {
   let bytes = 0
   let binary = 0
   const seen = new Set<object>()
-  const visit = (at: string, item: unknown): void => {
+  const visit = (at: string, item: unknown, depth = 0): void => {
     if (typeof item === 'string') { bytes += byteLength(item) + 2; return }
     if (typeof item !== 'object' || item === null) { bytes += typeof item === 'number' || typeof item === 'bigint' ? 8 : 4; return }
     if (seen.has(item)) return
+    if (depth > DEEPEST) throw invalid(field, `is nested deeper than ${DEEPEST} levels`, { limit: DEEPEST })
     seen.add(item)
     bytes += 2
-    if (Array.isArray(item)) { for (let i = 0; i < item.length; i++) visit(`${at}[${i}]`, item[i]); return }
+    if (Array.isArray(item)) { for (let i = 0; i < item.length; i++) visit(`${at}[${i}]`, item[i], depth + 1); return }
     const tag = Object.prototype.toString.call(item)
     if (tag === '[object Object]') {
       for (const key of Object.keys(item)) {
         if (key === '__proto__') throw invalid(`${at}.__proto__`, 'is not allowed as a key: rename it')
         bytes += byteLength(key) + 2
-        visit(pathTo(at, key), (item as Record<string, unknown>)[key])
+        visit(pathTo(at, key), (item as Record<string, unknown>)[key], depth + 1)
       }
-    } else if (tag === '[object Map]') for (const [key, held] of item as Map<unknown, unknown>) { visit(`${at}<key>`, key); visit(`${at}<value>`, held) }
-    else if (tag === '[object Set]') for (const held of item as Set<unknown>) visit(`${at}<item>`, held)
-    else if ('byteLength' in item) binary += Number(item.byteLength)
+    } else if (tag === '[object Map]') for (const [key, held] of item as Map<unknown, unknown>) { visit(`${at}<key>`, key, depth + 1); visit(`${at}<value>`, held, depth + 1) }
+    else if (tag === '[object Set]') for (const held of item as Set<unknown>) visit(`${at}<item>`, held, depth + 1)
+    else if (ArrayBuffer.isView(item)) visit(at, item.buffer)
+    else if (tag === '[object ArrayBuffer]') binary += (item as ArrayBuffer).byteLength
+    else if (tag === '[object Error]') bytes += byteLength(`${String((item as Error).message)}${String((item as Error).stack)}`)
     else if ('size' in item && (tag === '[object Blob]' || tag === '[object File]')) binary += Number(item.size)
     else bytes += 16
   }

@@ -1,5 +1,5 @@
 /** What options may say: a rule a field, and unknown fields are refused. */
-import { byteLength, checkName, checkSize, describe, invalid, LIMITS } from './limits.ts'
+import { byteLength, checkName, describe, invalid, LIMITS, measure } from './limits.ts'
 import { STATES } from './job.ts'
 
 type Rule = (field: string, value: unknown) => void
@@ -49,7 +49,11 @@ const backoff = shape({ type: oneOf('exponential', 'linear', 'fixed'), delayMs: 
 
 const pushRules = {
   priority: integer(-1_000_000_000, 1_000_000_000), delayMs: DURATION, runAt: TIME, maxAttempts: integer(1, 1_000_000), backoff, timeoutMs: integer(1, 2 ** 31 - 1), ttlMs: integer(1, 100 * 365 * 86_400_000),
-  tags: listOf(text(LIMITS.tag), LIMITS.tags), metadata: (field: string, value: unknown) => { checkSize(field, value, LIMITS.metadata) },
+  tags: listOf(text(LIMITS.tag), LIMITS.tags), metadata: (field: string, value: unknown) => {
+    // It is rewritten with its job at every move, so its binary parts count too.
+    const { bytes, binary } = measure(field, value)
+    if (bytes + binary > LIMITS.metadata) throw invalid(field, `must be at most ${LIMITS.metadata} bytes (has about ${bytes + binary})`, { limit: LIMITS.metadata, actual: bytes + binary })
+  },
   lifo: boolean, keepResult: boolean, removeOnComplete: boolean, removeOnFail: boolean,
 }
 const pushShape = shape(pushRules)

@@ -113,7 +113,7 @@ const gone: Cell<'remove'> = (job) => ({ kind: 'gone', job })
 const retry: Cell<'retry'> = (job, { edit, options = {} }, now) => {
   const { result: _result, reason: _reason, fingerprint: _fingerprint, progress: _progress, progressMessage: _message, expiresAt: _expiresAt, ...rest } = job
   const fresh = edit ? { ...rest, data: edit.data, revision: (job.revision ?? 0) + 1 } : rest
-  return moved(toDelayed({ ...fresh, failures: 0, stalls: 0, ...optionFields(options) }, runAtOf(options, now) ?? now, now))
+  return moved(toDelayed({ ...fresh, failures: 0, stalls: 0, ...optionFields(options), ...(options.ttlMs === undefined ? {} : { expiresAt: now + options.ttlMs }) }, runAtOf(options, now) ?? now, now))
 }
 
 const update: Cell<'update'> = (job, { patch: { data, priority, runAt } }, now) => {

@@ -5,6 +5,7 @@ import { HoldfastError } from '../core/errors.ts'
 import { seqOf } from '../core/id.ts'
 import type { Job } from '../core/job.ts'
 import * as limits from '../core/limits.ts'
+import { ownerLock } from '../core/owner.ts'
 import * as rules from '../core/rules.ts'
 import type { NewJob } from '../core/push.ts'
 import type { JobEvent } from '../core/transition.ts'
@@ -12,14 +13,16 @@ import { createEngine, LEASE_MS, type Engine } from '../engine/engine.ts'
 import { httpAttempt } from '../engine/http.ts'
 import type { Port } from '../engine/processor.ts'
 import { sleep, systemClock } from '../platform/clock.ts'
+import { broadcastChannel } from '../platform/channel.ts'
 import { browserConnectivity } from '../platform/connectivity.ts'
-import { ownerLock, webLocks } from '../platform/locks.ts'
+import { webLocks } from '../platform/locks.ts'
 import { taskQueue } from '../platform/task.ts'
 import type { BulkResult, Filter, Handler, ListFilter, QueueSettings } from '../queue.ts'
 import { describeError } from '../runner/outcome.ts'
 import { createRunner, handlerAttempt, type Execute, type Result } from '../runner/runner.ts'
 import type { Operation } from '../store/committer.ts'
 import * as operations from '../store/operations.ts'
+import { listJobs } from '../store/list.ts'
 import * as reads from '../store/reads.ts'
 import { batcher } from './batch.ts'
 import type { Hello, HostApi, Method, Reply, ToHost, ToPage, Welcome } from './protocol.ts'
@@ -91,7 +94,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
   await locks.hold(ownerLock(name, own))
   const task = taskQueue()
   const say = batcher<ToPage>((messages) => { receive(messages) })
-  const engine = createEngine({ name, durability, clock, locks, connectivity, random, token, hear: (events) => { say({ t: 'events', events }) } })
+  const engine = createEngine({ name, durability, clock, locks, connectivity, channel: broadcastChannel, random, token, hear: (events) => { say({ t: 'events', events }) } })
   const { store: { connection, committer } } = engine
 
   const replies = await settledReplies(engine, client, hello.unsettled)
@@ -161,7 +164,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
     let done = 0
     let cursor: string | undefined
     do {
-      const page = await reads.listJobs(connection, { ...filter, limit: 500, ...(cursor === undefined ? {} : { cursor }) })
+      const page = await listJobs(connection, { ...filter, limit: 500, ...(cursor === undefined ? {} : { cursor }) })
       await Promise.all(page.jobs.map((job) => committer.submit({ alone: true, run: (work) => operations.act(work, job.id, job.seq, event) })
         .then(() => { done++ }, (error: unknown) => { refused.push({ id: job.id, message: describeError(error).message }) })))
       cursor = page.cursor
@@ -252,7 +255,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
     removeAll: (_call, filter: Filter) => bulk(filter, { type: 'remove' }),
 
     get(_call, id: string) { checkedSeq(id); return reads.getJob(connection, id) },
-    list(_call, filter: ListFilter = {}) { rules.checkList('filter', filter); return reads.listJobs(connection, filter) },
+    list(_call, filter: ListFilter = {}) { rules.checkList('filter', filter); return listJobs(connection, filter) },
     async stats(_call, queue?: string) {
       if (queue !== undefined) limits.checkQueue(queue)
       return { ...await reads.readStats(connection, clock.now(), queue), online: connectivity.online }

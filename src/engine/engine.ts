@@ -5,8 +5,7 @@ import { isFinal, type Job } from '../core/job.ts'
 import { checkSize, LIMITS } from '../core/limits.ts'
 import type { QueueEvent } from '../queue.ts'
 import type { Channel, Message } from '../platform/channel.ts'
-import { broadcastChannel } from '../platform/channel.ts'
-import { sleep, type Clock } from '../platform/clock.ts'
+import type { Clock } from '../platform/clock.ts'
 import type { Connectivity } from '../platform/connectivity.ts'
 import type { Locks } from '../platform/locks.ts'
 import type { RunEnding } from '../runner/runner.ts'
@@ -24,6 +23,7 @@ export interface EngineOptions {
   readonly clock: Clock
   readonly locks: Locks
   readonly connectivity: Connectivity
+  readonly channel: (name: string, hear: (message: Message) => void) => Channel
   /** Uniform in [0, 1). */
   readonly random: () => number
   /** 128 random bits as text. */
@@ -80,12 +80,12 @@ export function createEngine(options: EngineOptions): Engine {
 
   const env = (): { now: number; random: () => number; token: () => string } => ({ now: clock.now(), random, token })
   const store = openStore(name, {
-    durability: options.durability, env, sleep: (ms) => sleep(clock, ms), committed,
+    durability: options.durability, env, sleep: (ms) => new Promise((resolve) => { clock.after(ms, resolve) }), committed,
     failed(error) { if (!degraded) { degraded = true; say([{ type: 'degraded', at: clock.now(), message: error instanceof Error ? error.message : String(error) }]) } },
     outdated() { say([{ type: 'outdated', at: clock.now() }]) },
   })
   const { committer, connection } = store
-  const channel: Channel = broadcastChannel(`holdfast:${name}`, heard)
+  const channel: Channel = options.channel(`holdfast:${name}`, heard)
   const upkeep = createUpkeep({ name, store, clock, locks, owners: () => owners, held: (owner) => [...processors.values()].some((p) => p.options.owner === owner && p.held.size > 0), check: checkLeases, wakeAll, log() { connection.drop() } })
 
   // ---- what is told and heard ----

@@ -1,6 +1,7 @@
 /** Upkeep: promote, expire, prune, and notice owners that are gone. One tab does it; any other does when it is left undone. */
 import type { Clock } from '../platform/clock.ts'
-import { ownerLock, type Locks } from '../platform/locks.ts'
+import { ownerLock } from '../core/owner.ts'
+import type { Locks } from '../platform/locks.ts'
 import * as operations from '../store/operations.ts'
 import { nextDue } from '../store/reads.ts'
 import type { LeaseRow } from '../store/schema.ts'

@@ -29,6 +29,3 @@ export function webLocks(manager: LockManager | undefined = globalThis.navigator
     },
   }
 }
-
-/** The name under which an owner of leases shows that it lives. */
-export const ownerLock = (name: string, owner: string): string => `holdfast:${name}:owner:${owner}`

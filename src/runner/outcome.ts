@@ -5,8 +5,13 @@ import { cut, LIMITS } from '../core/limits.ts'
 import type { Result } from './runner.ts'
 
 export function describeError(error: unknown): JobError {
-  if (!(error instanceof Error)) return { name: 'Error', message: cut(typeof error === 'string' ? error : JSON.stringify(error) ?? String(error), LIMITS.errorText) }
+  if (!(error instanceof Error)) return { name: 'Error', message: cut(textOf(error), LIMITS.errorText) }
   return { name: error.name, message: cut(error.message, LIMITS.errorText), ...(error.stack ? { stack: cut(error.stack, LIMITS.errorText) } : {}) }
+}
+
+function textOf(thrownValue: unknown): string {
+  if (typeof thrownValue === 'string') return thrownValue
+  try { return JSON.stringify(thrownValue) ?? String(thrownValue) } catch { return Object.prototype.toString.call(thrownValue) }
 }
 
 /** By name, since an error may come from another copy of this library. */

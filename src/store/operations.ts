@@ -442,6 +442,7 @@ export async function act(work: Work, id: string, seq: number, event: JobEvent, 
   }
   let row = await leave(work, await work.queue(job.queue), place)
   const next = options.edited ? withEdited(work, outcome.job, options.edited) : outcome.job.large ? { ...outcome.job, data: undefined } : outcome.job
+  if (event.type === 'retry' && next.expiresAt !== undefined) { work.put('expiries', [next.expiresAt, seq], { at: next.expiresAt, seq }); work.due(next.expiresAt) }
   if (outcome.kind === 'gone') { forget(work, job); work.emit('removed', job); if (isFinal(job.state) === false) work.final({ ...job, state: 'cancelled', reason: 'removed' }) }
   else row = await enter(work, row, next)
   if (outcome.kind === 'moved') work.emit(event.type === 'retry' ? 'retrying' : eventOf(next.state), next, next.runAt === undefined ? {} : { runAt: next.runAt })

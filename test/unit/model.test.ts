@@ -24,7 +24,7 @@ async function live(handles: number, commands: Iterable<fc.AsyncCommand<Model, R
   try {
     await fc.asyncModelRun(() => ({ model, real: { name, handles: queues, open: (who) => openers[who]!(name, { worker: false }) } }), commands)
     const rows = await stored(name)
-    expect(faults(rows)).toEqual([])
+    expect(faults(rows).join('; ')).toBe('')
     expect(waitingOf(rows, Q).map(({ id }) => id)).toEqual(model.waiting.map(({ id }) => id))
     for (const queue of queues) expect((await queue.stats()).counts).toEqual(counts(model))
   } finally {

@@ -3,12 +3,14 @@ import fc from 'fast-check'
 import { expect } from 'vitest'
 import { STATES, type Job, type State } from '../../../src/core/job.ts'
 import { HoldfastError } from '../../../src/index.ts'
-import type { Queue } from '../../../src/queue.ts'
+import type { ListFilter, Queue } from '../../../src/queue.ts'
 import { HOUR, Refused, type Model, type ModelJob, type ModelLease, type PushSpec } from './model.ts'
 
 export const Q = 'emails'
 
 export interface Real { readonly name: string; readonly handles: Queue[]; open(who: number): Promise<Queue> }
+
+const brief = (value: unknown): string => JSON.stringify(value, (_key, held: unknown) => typeof held === 'string' && held.length > 40 ? `${held.slice(0, 3)}… ${held.length}` : held)
 
 type Answer = { readonly value: unknown } | { readonly code: string; readonly error: unknown }
 const settle = (call: Promise<unknown>): Promise<Answer> =>
@@ -86,9 +88,11 @@ const pushed = (items: readonly PushSpec[], ids: readonly string[], model: Model
 const idsIn = (answer: Answer): readonly string[] => [('value' in answer ? answer.value : []) as string | string[]].flat()
 
 const together: fc.Arbitrary<Op> = fc.oneof(
-  { weight: 5, arbitrary: specs.map((item) => onQueue(`push ${JSON.stringify(item).slice(0, 200)}`, (q) => q.push(Q, item.name, item.data, item.options), (m, answer) => pushed([item], idsIn(answer), m)[0])) },
-  { weight: 2, arbitrary: fc.array(specs, { minLength: 1, maxLength: 5 }).map((items) => onQueue(`pushMany ${JSON.stringify(items).slice(0, 600)}`, (q) => q.pushMany(Q, items), (m, answer) => pushed(items, idsIn(answer), m))) },
-  { weight: 5, arbitrary: fc.integer({ min: 1, max: 5 }).map((n) => onQueue(`pull ${n}`, async (q) => (await q.pull(Q, n)).map(({ id, data: given }) => ({ id, data: given })), (m, _answer, who) => m.pull(who, n).map(({ id, data: given }) => ({ id, data: given })))) },
+  { weight: 5, arbitrary: specs.map((item) => onQueue(`push ${brief(item)}`, (q) => q.push(Q, item.name, item.data, item.options), (m, answer) => pushed([item], idsIn(answer), m)[0])) },
+  { weight: 2, arbitrary: fc.array(specs, { minLength: 1, maxLength: 5 }).map((items) => onQueue(`pushMany ${brief(items)}`, (q) => q.pushMany(Q, items), (m, answer) => pushed(items, idsIn(answer), m))) },
+  { weight: 1, arbitrary: fc.tuple(specs, fc.integer({ min: 60, max: 140 })).map(([{ data: _data, ...item }, n]) => Array.from({ length: n }, (_, i): PushSpec => ({ ...item, data: { n: i } })))
+    .map((items) => onQueue(`pushMany of ${items.length} ${brief(items[0])}`, (q) => q.pushMany(Q, items), (m, answer) => pushed(items, idsIn(answer), m))) },
+  { weight: 5, arbitrary: fc.oneof({ weight: 4, arbitrary: fc.integer({ min: 1, max: 5 }) }, { weight: 1, arbitrary: fc.integer({ min: 1, max: 100 }) }).map((n) => onQueue(`pull ${n}`, async (q) => (await q.pull(Q, n)).map(({ id, data: given }) => ({ id, data: given })), (m, _answer, who) => m.pull(who, n).map(({ id, data: given }) => ({ id, data: given })))) },
   { weight: 4, arbitrary: pick.map((p) => onLease('ack', p, (q, id) => q.ack(id, { for: id }), (m, id, lease) => { m.ack(id, lease, { for: id }) })) },
   { weight: 3, arbitrary: pick.map((p) => onLease('fail', p, async (q, id) => (await q.fail(id, new Error('boom'))).willRetry, (m, id, lease) => m.fail(id, lease))) },
   { weight: 2, arbitrary: pick.map((p) => onLease('release', p, (q, id) => q.release(id), (m, id, lease) => { m.giveBack(id, lease, 0) })) },
@@ -97,9 +101,9 @@ const together: fc.Arbitrary<Op> = fc.oneof(
   { weight: 2, arbitrary: fc.tuple(pick, flag).map(([p, ifNotStarted]) => onJob(ifNotStarted ? 'cancel if not started' : 'cancel', ['waiting', 'delayed', 'active'], p, async (q, id) => (await q.cancel(id, { ifNotStarted })).was, (m, id) => m.cancel(id, ifNotStarted))) },
   { weight: 2, arbitrary: pick.map((p) => onJob('promote', ['delayed'], p, (q, id) => q.promote(id), (m, id) => { m.promote(id) })) },
   { weight: 2, arbitrary: pick.map((p) => onJob('remove', STATES, p, (q, id) => q.remove(id), (m, id) => { m.remove(id) })) },
-  { weight: 3, arbitrary: fc.tuple(pick, patch).map(([p, { later, ...rest }]) => onJob(`update ${JSON.stringify({ later, ...rest }).slice(0, 60)}`, ['waiting', 'delayed'], p,
+  { weight: 3, arbitrary: fc.tuple(pick, patch).map(([p, { later, ...rest }]) => onJob(`update ${brief({ later, ...rest })}`, ['waiting', 'delayed'], p,
     (q, id) => q.update(id, { ...rest, ...(later === undefined ? {} : { runAt: later ? Date.now() + HOUR : 1 }) }), (m, id) => { m.update(id, { ...rest, ...(later === undefined ? {} : { later }) }) })) },
-  { weight: 3, arbitrary: fc.tuple(pick, patch).map(([p, { data: edit, priority: to, later }]) => onJob(`retry ${JSON.stringify({ edit, to, later }).slice(0, 60)}`, ['completed', 'cancelled', 'dead'], p,
+  { weight: 3, arbitrary: fc.tuple(pick, patch).map(([p, { data: edit, priority: to, later }]) => onJob(`retry ${brief({ edit, to, later })}`, ['completed', 'cancelled', 'dead'], p,
     (q, id) => q.retry(id, { ...(edit === undefined ? {} : { data: edit }), options: { ...(to === undefined ? {} : { priority: to }), ...(later ? { delayMs: HOUR } : {}) } }),
     (m, id) => { m.retry(id, { ...(edit === undefined ? {} : { data: edit }), ...(to === undefined ? {} : { priority: to }), ...(later === undefined ? {} : { later }) }) })) },
   { weight: 1, arbitrary: fc.constant(onQueue('pause', (q) => q.pause(Q), (m) => { m.paused = true })) },
@@ -118,7 +122,18 @@ function seen(job: Job | ModelJob | undefined): unknown {
   const { id, name, data: given, state, priority: rank, failures, maxAttempts, result } = job
   return { id, name, data: given, state, priority: rank, failures, maxAttempts, revision: job.revision ?? 0, result }
 }
-const all = ({ jobs }: { readonly jobs: ReadonlyArray<Job | ModelJob> }): unknown => jobs.map(seen).sort((a, b) => (a as Job).id < (b as Job).id ? -1 : 1)
+/** A whole list, a few jobs at a time. */
+async function listed(queue: Queue, filter: ListFilter): Promise<Job[]> {
+  const jobs: Job[] = []
+  let cursor: string | undefined
+  do {
+    const page = await queue.list({ ...filter, limit: 37, ...(cursor === undefined ? {} : { cursor }) })
+    jobs.push(...page.jobs)
+    cursor = page.cursor
+  } while (cursor !== undefined)
+  return jobs
+}
+const all = (jobs: ReadonlyArray<Job | ModelJob>): unknown => jobs.map(seen).sort((a, b) => (a as Job).id < (b as Job).id ? -1 : 1)
 export const counts = (model: Model): Record<State, number> => Object.fromEntries(STATES.map((state) => [state, model.in(state).length])) as Record<State, number>
 
 // ---- calls that are made alone: reads are not in line with writes, and the others are several calls in one ----
@@ -126,9 +141,9 @@ export const counts = (model: Model): Record<State, number> => Object.fromEntrie
 const alone: fc.Arbitrary<Op> = fc.oneof(
   pick.map((p) => onJob('get', STATES, p, async (q, id) => seen(await q.get(id)), (m, id) => seen(m.jobs.find((job) => job.id === id)))),
   fc.constant(onQueue('stats', async (q) => (await q.stats(Q)).counts, counts)),
-  fc.constant(onQueue('list', async (q) => all(await q.list({ limit: 1000 })), (m) => all({ jobs: m.jobs }))),
-  fc.constantFrom(...STATES).map((state) => onQueue(`list ${state}`, async (q) => all(await q.list({ queue: Q, state })), (m) => all({ jobs: m.in(state) }))),
-  fc.constantFrom('welcome', 'reset').map((name) => onQueue(`list waiting ${name}, in order`, async (q) => (await q.list({ queue: Q, state: 'waiting', name })).jobs.map(({ id }) => id), (m) => m.waiting.filter((job) => job.name === name).map(({ id }) => id))),
+  fc.constant(onQueue('list', async (q) => all(await listed(q, {})), (m) => all(m.jobs))),
+  fc.constantFrom(...STATES).map((state) => onQueue(`list ${state}`, async (q) => all(await listed(q, { queue: Q, state })), (m) => all(m.in(state)))),
+  fc.constantFrom('welcome', 'reset').map((name) => onQueue(`list waiting ${name}, in order`, async (q) => (await listed(q, { queue: Q, state: 'waiting', name })).map(({ id }) => id), (m) => m.waiting.filter((job) => job.name === name).map(({ id }) => id))),
   fc.constantFrom('cancelled' as const, 'dead' as const).map((state) => onQueue(`retryAll ${state}`, (q) => q.retryAll({ queue: Q, state }), (m) => bulk(m.in(state), (id) => { m.retry(id, {}) }))),
   fc.constantFrom(...STATES).map((state) => onQueue(`removeAll ${state}`, (q) => q.removeAll({ state }), (m) => bulk(m.in(state), (id) => { m.remove(id) }))),
   fc.array(pick, { minLength: 1, maxLength: 5 }).map((picks): Op => ({

@@ -1,0 +1,148 @@
+/** Lists of jobs, in pages and in slices of time: a long search must hold up no push. */
+import { HoldfastError } from '../core/errors.ts'
+import type { Job, State } from '../core/job.ts'
+import type { Filter, ListFilter } from '../queue.ts'
+import type { Connection } from './connection.ts'
+import { withLease } from './rooms.ts'
+import { isStarted, read, whole } from './reads.ts'
+import type { ReadTx } from './schema.ts'
+
+/** Order in which states are listed, and so the first part of a cursor. Within: waiting jobs as they would be claimed, ended ones latest first. */
+const LISTED: readonly State[] = ['active', 'waiting', 'blocked', 'delayed', 'dead', 'completed', 'cancelled']
+const SLICE_ROWS = 200
+const SLICE_MS = 20
+
+/** The state that is being listed, and the key of the last row that was. */
+interface Cursor { readonly room: number; readonly after: IDBValidKey | null }
+interface Row { readonly key: IDBValidKey; readonly job: Job }
+
+const encode = ({ room, after }: Cursor): string => JSON.stringify([room, after])
+function decode(text: string | undefined): Cursor {
+  if (text === undefined) return { room: 0, after: null }
+  try {
+    const [room, after] = JSON.parse(text) as [number, IDBValidKey | null]
+    if (Number.isInteger(room)) return { room, after }
+  } catch { /* told below */ }
+  throw new HoldfastError('VALIDATION', 'filter.cursor is not one that list() returned', { field: 'filter.cursor' })
+}
+
+function matches(job: Job, filter: Filter & { readonly search?: string }): boolean {
+  return (filter.queue === undefined || job.queue === filter.queue) && (filter.name === undefined || job.name === filter.name)
+    && (filter.tag === undefined || job.tags?.includes(filter.tag) === true) && (filter.fingerprint === undefined || job.fingerprint === filter.fingerprint)
+    && (filter.ids === undefined || filter.ids.includes(job.id)) && (filter.search === undefined || found(job, filter.search.toLowerCase()))
+}
+
+function found(job: Job, text: string): boolean {
+  const error = job.attempts?.[job.attempts.length - 1]?.error
+  const fields = [job.name, job.id, ...(job.tags ?? []), job.reason ?? '', error?.name ?? '', error?.message ?? '', job.http?.url ?? '']
+  return fields.some((field) => field.toLowerCase().includes(text)) || textOf(job.data).toLowerCase().includes(text)
+}
+
+function textOf(data: unknown): string {
+  try { return JSON.stringify(data) ?? '' } catch { return '' }
+}
+
+/** The next rows of one state after a key; none when there are no more. */
+async function rowsOf(tx: ReadTx, state: State, queue: string | undefined, after: IDBValidKey | null): Promise<Row[]> {
+  switch (state) {
+    case 'waiting': return waitingRows(tx, queue, after as [string, number, number] | null)
+    case 'active': return leasedRows(tx, after as [number, number] | null)
+    case 'completed': case 'cancelled': return endedRows(tx, state, queue, after as [string, number, number] | null)
+    case 'delayed': case 'blocked': case 'dead': {
+      const jobs = queue === undefined ? await tx.objectStore(state).getAll(after === null ? null : IDBKeyRange.lowerBound(after, true), SLICE_ROWS)
+        : await tx.objectStore(state).index('queue').getAll(IDBKeyRange.bound([queue, after ?? -1], [queue, []], true), SLICE_ROWS)
+      return jobs.map((job) => ({ key: job.seq, job }))
+    }
+  }
+}
+
+const LANE_PAGES = 4
+
+/** Waiting jobs in claim order, [queue, −priority, position]: the lanes of a queue are merged as far as all of them are known. */
+async function waitingRows(tx: ReadTx, only: string | undefined, after: [queue: string, rank: number, position: number] | null): Promise<Row[]> {
+  const names = only === undefined ? await tx.objectStore('queues').getAllKeys(after ? IDBKeyRange.lowerBound(after[0]) : null) : [only]
+  for (const queue of names) {
+    const row = await tx.objectStore('queues').get(queue)
+    const [rank, position] = after?.[0] === queue ? [after[1], after[2]] : [-Infinity, -Infinity]
+    const isAfter = (job: Job): boolean => -job.priority > rank || (-job.priority === rank && job.position > position)
+    const lanes = await Promise.all(Object.keys(row?.lanes ?? {}).map(async (lane) => {
+      const store = tx.objectStore('waiting')
+      // The page that spans the position begins at or before it.
+      const start = await store.openKeyCursor(IDBKeyRange.bound([queue, lane], [queue, lane, rank, position]), 'prev')
+      const pages = await store.getAll(IDBKeyRange.bound(start?.key ?? [queue, lane], [queue, lane, []]), LANE_PAGES)
+      const jobs = pages.flatMap((page) => page.jobs)
+      return { jobs: jobs.filter(isAfter), last: pages.length === LANE_PAGES ? jobs[jobs.length - 1] : undefined }
+    }))
+    const order = (a: Job, b: Job): number => b.priority - a.priority || a.position - b.position
+    const known = lanes.map(({ last }) => last).filter((last) => last !== undefined).sort(order)[0]
+    const jobs = lanes.flatMap((lane) => lane.jobs).filter((job) => !known || order(job, known) <= 0).sort(order)
+    if (jobs.length > 0) return jobs.map((job) => ({ key: [queue, -job.priority, job.position], job }))
+  }
+  return []
+}
+
+/** Leased jobs by [box, seq]; those leased ahead of time are waiting. */
+async function leasedRows(tx: ReadTx, after: [box: number, seq: number] | null): Promise<Row[]> {
+  for (let from = after ? IDBKeyRange.lowerBound(after[0]) : null; ;) {
+    const leases = await tx.objectStore('leases').getAll(from, 20)
+    const rows = await Promise.all(leases.map(async (lease) => {
+      const [box, queue] = await Promise.all([tx.objectStore('boxes').get(lease.box), tx.objectStore('queues').get(lease.queue)])
+      return lease.left.flatMap((seq): Row[] => {
+        const job = box?.jobs.find((one) => one.seq === seq)
+        if (!job || (after?.[0] === lease.box && seq <= after[1])) return []
+        return [{ key: [lease.box, seq], job: { ...withLease(job, lease), state: isStarted(queue, lease, seq) ? 'active' : 'waiting' } }]
+      }).sort((a, b) => a.job.seq - b.job.seq)
+    }))
+    const last = leases[leases.length - 1]
+    if (rows.flat().length > 0 || !last) return rows.flat()
+    from = IDBKeyRange.lowerBound(last.box, true)
+  }
+}
+
+/** Ended jobs by [queue, order, index], latest first. */
+async function endedRows(tx: ReadTx, state: 'completed' | 'cancelled', only: string | undefined, after: [queue: string, order: number, index: number] | null): Promise<Row[]> {
+  const names = only === undefined ? await tx.objectStore('queues').getAllKeys(after ? IDBKeyRange.lowerBound(after[0]) : null) : [only]
+  for (const queue of names) {
+    const here = after?.[0] === queue ? after : undefined
+    const rows: Row[] = []
+    const range = IDBKeyRange.bound([queue, state], [queue, state, here ? here[1] : []])
+    for (let cursor = await tx.objectStore('history').openCursor(range, 'prev'); cursor && rows.length < SLICE_ROWS; cursor = await cursor.continue()) {
+      const { order, jobs } = cursor.value
+      const end = here?.[1] === order ? here[2] : jobs.length
+      for (let i = end - 1; i >= 0; i--) { const job = jobs[i]; if (job) rows.push({ key: [queue, order, i], job }) }
+    }
+    if (rows.length > 0) return rows
+  }
+  return []
+}
+
+/** A page of jobs. Reads in slices of at most ~20 ms a transaction. */
+export async function listJobs(connection: Connection, filter: ListFilter): Promise<{ readonly jobs: Job[]; readonly cursor?: string }> {
+  const limit = filter.limit ?? 100
+  const wanted: ReadonlySet<State> | undefined = filter.state === undefined ? undefined : new Set<State>([filter.state].flat())
+  // Jobs leased ahead live in the leases' room and count as waiting.
+  const visits = (state: State): boolean => !wanted || wanted.has(state) || (state === 'active' && wanted.has('waiting'))
+  const jobs: Job[] = []
+  let at = decode(filter.cursor)
+  while (at.room < LISTED.length && jobs.length < limit) {
+    at = await connection.use(async (db) => {
+      const tx = read(db)
+      const until = performance.now() + SLICE_MS
+      let next = at
+      do {
+        const state = LISTED[next.room]
+        if (state === undefined) return next
+        const rows = visits(state) ? await rowsOf(tx, state, filter.queue, next.after) : []
+        if (rows.length === 0) next = { room: next.room + 1, after: null }
+        for (const { key, job } of rows) {
+          next = { room: next.room, after: key }
+          if ((wanted && !wanted.has(job.state)) || !matches(job, filter)) continue
+          jobs.push(await whole(tx, job))
+          if (jobs.length === limit) return next
+        }
+      } while (performance.now() < until)
+      return next
+    })
+  }
+  return { jobs, ...(at.room < LISTED.length ? { cursor: encode(at) } : {}) }
+}
