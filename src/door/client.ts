@@ -1,5 +1,5 @@
 /** The page's side of the door: one worker a queue, replaced when it dies; calls that survive it; handlers that run here. */
-import { proxy, wrap, type Endpoint, type Remote } from 'comlink'
+import { transfer, wrap, type Endpoint, type Remote } from 'comlink'
 import { fromEnvelope, HoldfastError } from '../core/errors.ts'
 import { systemClock as clock, sleep } from '../platform/clock.ts'
 import { ownerLock } from '../core/owner.ts'
@@ -8,7 +8,7 @@ import type { EventType, Handler, OpenOptions, QueueEvent } from '../queue.ts'
 import type { RunEnding, Runner } from '../runner/runner.ts'
 import { keyOf } from '../runner/key.ts'
 import { batcher } from './batch.ts'
-import type { HostApi, Method, Reply, ToHost, ToPage, Welcome } from './protocol.ts'
+import type { HostApi, Method, Reply, ToHost, ToHostBatch, ToPage, Welcome } from './protocol.ts'
 import { urlWorker } from './spawn.ts'
 
 const START_MS = 10_000
@@ -27,7 +27,7 @@ interface PageProcessor {
   readonly held: Map<string, Held>
 }
 
-interface Link { readonly api: Remote<HostApi>; readonly end: () => void }
+interface Link { readonly port: MessagePort; readonly end: () => void }
 
 export interface Client {
   call<T>(method: Method, ...args: readonly unknown[]): Promise<T>
@@ -56,7 +56,7 @@ export function createClient(name: string, options: OpenOptions): Client {
   let stopWatching = (): void => {}
   const causes: string[] = []
 
-  const say = batcher<ToHost>((messages) => { void link?.api.send({ confirmed: confirmed(), messages }) })
+  const say = batcher<ToHost>((messages) => { link?.port.postMessage({ confirmed: confirmed(), messages } satisfies ToHostBatch) })
   const confirmed = (): number => calls.keys().next().value ?? lastCall + 1
 
   const opened = (async () => {
@@ -101,26 +101,28 @@ export function createClient(name: string, options: OpenOptions): Client {
     })
     failed.catch(() => {})
     const asked = [...calls.keys()]
+    const { port1: port, port2: remote } = new MessageChannel()
     let welcome: Welcome
     try {
       welcome = await Promise.race([failed, api.connect(
         { name, client: me, durability: options.durability ?? 'strict', online: globalThis.navigator?.onLine !== false, unsettled: asked },
-        proxy((messages: readonly ToPage[]) => { for (const message of messages) hear(message) }),
+        transfer(remote, [remote]),
       )])
     } catch (error) { end(); throw error }
-    const current: Link = { api, end }
+    const current: Link = { port, end }
     link = current
+    port.onmessage = ({ data }: MessageEvent<readonly ToPage[]>) => { if (link === current) for (const message of data) hear(message) }
     for (const [id, reply] of welcome.replies) settle(id, reply)
     if (causes.length > 0) tell({ type: 'degraded', at: clock.now(), message: causes.splice(0).join('; ') })
-    watchLife(current, welcome.alive, watch)
+    watchLife(current, welcome.alive, watch && api)
     resume()
   }
 
   /** A worker's end is known by its lock; where there are no locks, by its silence. */
-  function watchLife(current: Link, alive: string, worker: Worker | undefined): void {
-    if (!worker) { stopWatching = () => {}; return }
+  function watchLife(current: Link, alive: string, api: Remote<HostApi> | undefined): void {
+    if (!api) { stopWatching = () => {}; return }
     if (alive) { stopWatching = locks.whenFree(alive, () => { died(current) }); return }
-    void import('./ping.ts').then(({ whenSilent }) => { if (link === current) stopWatching = whenSilent(() => current.api.send({ confirmed: 0, messages: [] }), () => { died(current) }) })
+    void import('./ping.ts').then(({ whenSilent }) => { if (link === current) stopWatching = whenSilent(() => api.ping(), () => { died(current) }) })
   }
 
   function died(old: Link): void {

@@ -25,7 +25,7 @@ import * as operations from '../store/operations.ts'
 import { listJobs } from '../store/list.ts'
 import * as reads from '../store/reads.ts'
 import { batcher } from './batch.ts'
-import type { Hello, HostApi, Method, Reply, ToHost, ToPage, Welcome } from './protocol.ts'
+import type { Hello, HostApi, Method, Reply, ToHost, ToHostBatch, ToPage, Welcome } from './protocol.ts'
 import { checkRequest, type RequestInput } from './request.ts'
 
 /** Handlers of an application's own worker, by queue. */
@@ -41,27 +41,24 @@ function random(): number {
 }
 const token = (): string => crypto.randomUUID()
 
-export function createHost(served: readonly Served[] = []): HostApi {
-  let host: Promise<Host> | undefined
-  return {
-    async connect(hello, receive) {
-      const [opened, welcome] = await openHost(hello, served, receive)
-      host = Promise.resolve(opened)
-      return welcome
-    },
-    send({ confirmed, messages }) { void host?.then((open) => { open.take(confirmed, messages) }) },
-  }
-}
+const createHost = (served: readonly Served[] = []): HostApi => ({
+  async connect(hello, port) {
+    const [host, welcome] = await openHost(hello, served, (messages) => { port.postMessage(messages) })
+    port.onmessage = ({ data: { confirmed, messages } }: MessageEvent<ToHostBatch>) => { host.take(confirmed, messages) }
+    return welcome
+  },
+  ping() {},
+})
 
 /** Serves one page at this end: a worker's global scope or a port. */
 export function exposeHost(endpoint: Parameters<typeof expose>[1], served: readonly Served[] = []): void {
-  const { connect, send } = createHost(served)
+  const { connect, ping } = createHost(served)
   // Two functions and nothing else: no property of theirs can be read or set from the other side.
-  const api: object = Object.freeze(Object.assign(Object.create(null) as object, { connect: Object.freeze(connect), send: Object.freeze(send) }))
+  const api: object = Object.freeze(Object.assign(Object.create(null) as object, { connect: Object.freeze(connect), ping: Object.freeze(ping) }))
   expose(api, endpoint && onlyCalls(endpoint))
 }
 
-/** Comlink can also get, set and construct along a path: only `connect()` and `send()` pass. */
+/** Comlink can also get, set and construct along a path: only `connect()` and `ping()` pass. */
 function onlyCalls(endpoint: NonNullable<Parameters<typeof expose>[1]>): NonNullable<Parameters<typeof expose>[1]> {
   const guarded = new Map<unknown, EventListener>()
   return {
@@ -69,7 +66,7 @@ function onlyCalls(endpoint: NonNullable<Parameters<typeof expose>[1]>): NonNull
     addEventListener(type: string, listener: EventListenerOrEventListenerObject) {
       const guard = (event: Event): void => {
         const { data } = event as MessageEvent<{ type?: unknown; path?: unknown } | undefined>
-        const allowed = data?.type === 'APPLY' && Array.isArray(data.path) && data.path.length === 1 && ['connect', 'send'].includes(String(data.path[0]))
+        const allowed = data?.type === 'APPLY' && Array.isArray(data.path) && data.path.length === 1 && ['connect', 'ping'].includes(String(data.path[0]))
         if (!allowed) return
         if (typeof listener === 'function') listener(event)
         else listener.handleEvent(event)
@@ -185,7 +182,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
       if (items.length === 0) throw limits.invalid('items', 'must not be empty')
       if (items.length > limits.LIMITS.pushMany) throw limits.invalid('items', `may have at most ${limits.LIMITS.pushMany} items (has ${items.length})`)
       const jobs = items.map((item, i) => newJob(item, many ? `${list}[${i}].` : ''))
-      const run = await commit(call, { needs: [['queues', checked]], run: (work) => operations.push(work, checked, jobs) })
+      const run = await commit(call, { needs: [['queues', checked]], rooms: operations.PUSH_ROOMS, run: (work) => operations.push(work, checked, jobs) })
       if (jobs.some(({ http }) => http)) await serveRequests(checked)
       return run
     },

@@ -51,7 +51,9 @@ export interface Welcome {
   readonly replies: ReadonlyArray<readonly [id: number, reply: Reply]>
 }
 
+/** What a page may call by Comlink. All else goes over the port: `ToHostBatch` one way, `ToPage[]` the other, since a call of Comlink's is two messages. */
 export interface HostApi {
-  connect(hello: Hello, receive: (messages: readonly ToPage[]) => void): Promise<Welcome>
-  send(batch: ToHostBatch): void
+  connect(hello: Hello, port: MessagePort): Promise<Welcome>
+  /** Answers as long as the worker does. */
+  ping(): void
 }

@@ -17,6 +17,8 @@ export interface Operation<T> {
   readonly run: (work: Work) => Promise<T>
   /** Endings are tried first when a shared transaction failed: what is done must be known as done. */
   readonly ending?: boolean
+  /** All that it may touch; default: every room. `meta` is always among them, so that no two transactions of any tabs overlap. */
+  readonly rooms?: readonly Room[]
   /** Looks up by index, so it needs a transaction in which nothing is pending. */
   readonly alone?: boolean
   /** May be lost by a power failure: heartbeats, progress, logs. */
@@ -66,6 +68,10 @@ export interface CommitterOptions {
 
 const MAX_GROUP = 5000
 
+/** A wide scope costs time at every transaction. */
+const scopeOf = (group: readonly Waiting[]): Room[] =>
+  group.every(({ operation }) => operation.rooms) ? [...new Set<Room>(['meta', 'receipts', ...group.flatMap(({ operation }) => operation.rooms ?? [])])] : [...ROOMS]
+
 export function createCommitter(connection: Connection, { env, strict, committed, failed }: CommitterOptions): Committer {
   const waiting: Waiting[] = []
   let running: Promise<void> | undefined
@@ -96,7 +102,7 @@ export function createCommitter(connection: Connection, { env, strict, committed
   async function commit(group: readonly Waiting[]): Promise<void> {
     const durability = strict && !group.every(({ operation }) => operation.relaxed) ? 'strict' : 'relaxed'
     const { outcomes, work } = await connection.use(async (db) => {
-      const tx = db.transaction(ROOMS as Room[], 'readwrite', { durability })
+      const tx = db.transaction(scopeOf(group), 'readwrite', { durability })
       // Handled where it is awaited; a transaction that aborts while an operation runs must not be an unhandled rejection meanwhile.
       tx.done.catch(() => {})
       const view = new Work(tx, env())

@@ -11,13 +11,15 @@ import { invalidState, transition, type JobEvent, type Outcome } from '../core/t
 import type { QueueSettings } from '../queue.ts'
 import { head, remove, takeFirst, jobBytes, type LaneView } from './lane-view.ts'
 import { appendNew, count, enter, eventOf, forget, leave, locate, setLane, withLease, withReport } from './rooms.ts'
-import { bucketsOf, type LeaseRow, type QueueRow, type Report } from './schema.ts'
+import { bucketsOf, type LeaseRow, type QueueRow, type Report, type Room } from './schema.ts'
 import type { Work } from './work.ts'
 
 export const MAX_STALLS = 5
 const BOX_BYTES = 4_194_304
 
 // ---- push ----
+
+export const PUSH_ROOMS = ['queues', 'waiting', 'delayed', 'expiries', 'payloads', 'uniques'] as const satisfies readonly Room[]
 
 export async function push(work: Work, queue: string, items: readonly NewJob[]): Promise<IdRun> {
   const stored = await work.queue(queue)

@@ -2,7 +2,7 @@
  * One transaction's view of the database. Operations run one after another over it: they read what earlier ones of the same transaction
  * left, each row is fetched once, and one that throws is undone. Nothing is written before `flush`.
  */
-import type { StoreKey, StoreValue } from 'idb'
+import { unwrap, type StoreKey, type StoreValue } from 'idb'
 import type { Job } from '../core/job.ts'
 import type { QueueEvent, EventType } from '../queue.ts'
 import { changes, emptyView, head, isKnown, pageBefore, rankOf, withLoaded, type LaneView } from './lane-view.ts'
@@ -219,27 +219,30 @@ export class Work {
 
   // ---- the end ----
 
-  /** Issues all writes: deletes first, so that a page may take a key that was freed. */
+  /** Issues all writes: deletes first, so that a page may take a key that was freed. A write that fails aborts the transaction, and is reported there. */
   flush(): void {
     this.#flushEnded()
-    const pending: Array<Promise<unknown>> = []
+    // Thousands of small writes: a promise for each would cost more than the write.
+    const tx = unwrap(this.#tx)
     const plans = [...this.#views.values()].filter(({ dirty }) => dirty).map(({ view }) => ({ view, ...changes(view) }))
-    const waiting = plans.length > 0 ? this.#tx.objectStore('waiting') : undefined
-    for (const { view, deletes, deleteTo } of plans) {
-      if (deleteTo) pending.push(waiting!.delete(IDBKeyRange.bound([view.queue, view.lane], deleteTo)))
-      for (const key of deletes) pending.push(waiting!.delete(key))
+    if (plans.length > 0) {
+      const waiting = tx.objectStore('waiting')
+      for (const { view, deletes, deleteTo } of plans) {
+        if (deleteTo) waiting.delete(IDBKeyRange.bound([view.queue, view.lane], deleteTo))
+        for (const key of deletes) waiting.delete(key)
+      }
+      for (const { adds, puts } of plans) {
+        for (const row of adds) waiting.add(row)
+        for (const row of puts) waiting.put(row)
+      }
     }
-    for (const { adds, puts } of plans) {
-      for (const row of adds) pending.push(waiting!.add(row))
-      for (const row of puts) pending.push(waiting!.put(row))
-    }
-    for (const { room, range } of this.#ranges) pending.push(this.#tx.objectStore(room).delete(range))
+    for (const { room, range } of this.#ranges) tx.objectStore(room).delete(range)
     for (const { room, key, row, dirty, add } of this.#rows.values()) {
       if (!dirty) continue
-      const store = this.#tx.objectStore(room)
-      pending.push(row === undefined ? store.delete(key as never) : add ? store.add(row as never) : store.put(row as never))
+      const store = tx.objectStore(room)
+      if (row === undefined) store.delete(key)
+      else if (add) store.add(row)
+      else store.put(row)
     }
-    // A failed request aborts the transaction, and that is where it is reported.
-    for (const write of pending) write.catch(() => {})
   }
 }

@@ -10,7 +10,7 @@ export const Q = 'emails'
 
 export interface Real { readonly name: string; readonly handles: Queue[]; open(who: number): Promise<Queue> }
 
-const brief = (value: unknown): string => JSON.stringify(value, (_key, held: unknown) => typeof held === 'string' && held.length > 40 ? `${held.slice(0, 3)}… ${held.length}` : held)
+const brief = (value: unknown): string => JSON.stringify(value ?? null, (_key, held: unknown) => typeof held === 'string' && held.length > 40 ? `${held.slice(0, 3)}… ${held.length}` : held)
 
 type Answer = { readonly value: unknown } | { readonly code: string; readonly error: unknown }
 const settle = (call: Promise<unknown>): Promise<Answer> =>
@@ -29,7 +29,7 @@ function compare(answer: Answer, expected: () => unknown): void {
     return
   }
   if ('code' in answer) throw new Error(`refused with ${answer.code}`, { cause: answer.error })
-  expect(answer.value).toEqual(wanted)
+  try { expect(answer.value).toEqual(wanted) } catch (cause) { throw new Error(`answered ${brief(answer.value)}, not ${brief(wanted)}`, { cause }) }
 }
 
 /** The job a call is about: mostly one of those for which it is meant, sometimes any, sometimes one that is gone. */
