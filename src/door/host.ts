@@ -18,7 +18,6 @@ import { browserConnectivity } from '../platform/connectivity.ts'
 import { webLocks } from '../platform/locks.ts'
 import { taskQueue } from '../platform/task.ts'
 import type { BulkResult, Filter, Handler, ListFilter, QueueSettings } from '../queue.ts'
-import { describeError } from '../runner/outcome.ts'
 import { createRunner, handlerAttempt, type Execute, type Result } from '../runner/runner.ts'
 import type { Operation } from '../store/committer.ts'
 import * as operations from '../store/operations.ts'
@@ -155,17 +154,23 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
     return commitAs(call, { alone: true, run: (work) => operations.act(work, String(id), seq, event, options) }, reply)
   }
 
+  /** Many jobs, a hundred a transaction. All are listed before the first is touched: what moves would be met again. */
   async function bulk(filter: Filter, event: JobEvent): Promise<BulkResult> {
     rules.checkFilter('filter', filter)
-    const refused: Array<{ id: string; message: string }> = []
-    let done = 0
+    const jobs: Job[] = []
     let cursor: string | undefined
     do {
-      const page = await listJobs(connection, { ...filter, limit: 500, ...(cursor === undefined ? {} : { cursor }) })
-      await Promise.all(page.jobs.map((job) => committer.submit({ alone: true, run: (work) => operations.act(work, job.id, job.seq, event) })
-        .then(() => { done++ }, (error: unknown) => { refused.push({ id: job.id, message: describeError(error).message }) })))
+      const page = await listJobs(connection, { ...filter, limit: limits.LIMITS.listPage, ...(cursor === undefined ? {} : { cursor }) })
+      jobs.push(...page.jobs.map((job) => ({ ...job, data: undefined })))
       cursor = page.cursor
     } while (cursor !== undefined)
+    const refused: Array<BulkResult['refused'][number]> = []
+    let done = 0
+    for (let i = 0; i < jobs.length; i += 100) {
+      const part = await committer.submit({ alone: true, run: (work) => operations.actMany(work, jobs.slice(i, i + 100), event) })
+      done += part.done
+      refused.push(...part.refused)
+    }
     return { done, refused }
   }
 
@@ -199,7 +204,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
           clock.after(Math.min(1000, Math.max(0, until - clock.awake())), () => { off(); resolve() })
         })
         const wanted: operations.ClaimRequest = { queue, owner: client, leaseMs: options.leaseMs ?? LEASE_MS, online: connectivity.online, count }
-        const claim = await commit(call, { needs: [['queues', queue]], run: (work) => operations.claim(work, wanted) }, ({ box, token: proof }) => ({ box, token: proof, jobs: [] }))
+        const claim = await commit(call, { needs: [['queues', queue]], rooms: operations.RUN_ROOMS, run: (work) => operations.claim(work, wanted) }, ({ box, token: proof }) => ({ box, token: proof, jobs: [] }))
         if (claim.jobs.length > 0 || clock.awake() >= until || signal.aborted) return claim
         await woken
       }
@@ -287,7 +292,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
   }
 
   function endings(list: readonly operations.Ending[]): Omit<Operation<operations.Ended[]>, 'call'> {
-    return { ending: true, needs: list.map(({ box }) => ['leases', box] as const), run: (work) => operations.settle(work, list) }
+    return { ending: true, rooms: operations.RUN_ROOMS, needs: list.map(({ box }) => ['leases', box] as const), run: (work) => operations.settle(work, list) }
   }
 
   /** Ends one pulled job; a lease that is over is the caller's error. */

@@ -158,7 +158,7 @@ export function createEngine(options: EngineOptions): Engine {
       queue, owner, leaseMs: LEASE_MS, online: connectivity.online, count,
       processor: { id, want: concurrency, running: processor.running, runs },
     }
-    committer.submit({ needs: [['queues', queue]], run: (work) => operations.claim(work, request) }).then(({ has, box, token: proof, jobs }) => {
+    committer.submit({ needs: [['queues', queue]], rooms: operations.RUN_ROOMS, run: (work) => operations.claim(work, request) }).then(({ has, box, token: proof, jobs }) => {
       processor.claiming = false
       processor.has = has
       // A job pushed after the claim, in its very transaction, has woken this processor already.
@@ -203,7 +203,7 @@ export function createEngine(options: EngineOptions): Engine {
   function settle(processor: ProcessorState, endings: readonly operations.Ending[], keys: readonly string[]): void {
     const boxes = [...new Set(endings.map(({ box }) => box))]
     committer.submit({
-      ending: true, needs: [['queues', processor.options.queue], ...boxes.map((box) => ['leases', box] as const)],
+      ending: true, rooms: operations.RUN_ROOMS, needs: [['queues', processor.options.queue], ...boxes.map((box) => ['leases', box] as const)],
       run: (work) => operations.settle(work, endings),
     }).then(() => { processor.options.port.settled(keys) }, (error: unknown) => {
       if (closed || (isHoldfastError(error) && error.code === 'CLOSED')) return

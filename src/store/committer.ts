@@ -9,7 +9,7 @@ import type { Job } from '../core/job.ts'
 import type { QueueEvent } from '../queue.ts'
 import type { Connection } from './connection.ts'
 import { ROOMS, type ReceiptRow, type Room, type Schema } from './schema.ts'
-import { Work, type Env } from './work.ts'
+import { Work, type Env, type Memory } from './work.ts'
 
 export interface Operation<T> {
   /** Rows it will surely read: fetched together, before any operation of the transaction runs. */
@@ -76,6 +76,9 @@ export function createCommitter(connection: Connection, { env, strict, committed
   const waiting: Waiting[] = []
   let running: Promise<void> | undefined
   const receipts = new Map<string, Map<number, unknown>>()
+  let memory: Memory | undefined
+  /** Whether the last commit found the database as the one before had left it: while other tabs write too, remembering does not pay. */
+  let undisturbed = false
 
   /** The next operations that may share a transaction. */
   function nextGroup(): Waiting[] {
@@ -101,23 +104,36 @@ export function createCommitter(connection: Connection, { env, strict, committed
   /** One transaction. Settles its operations when it is complete; throws when it aborted, having settled none. */
   async function commit(group: readonly Waiting[]): Promise<void> {
     const durability = strict && !group.every(({ operation }) => operation.relaxed) ? 'strict' : 'relaxed'
-    const { outcomes, work } = await connection.use(async (db) => {
+    const attempt = (remembered: Memory | undefined): Promise<{ readonly outcomes: Outcome[]; readonly work: Work } | undefined> => connection.use(async (db) => {
       const tx = db.transaction(scopeOf(group), 'readwrite', { durability })
       // Handled where it is awaited; a transaction that aborts while an operation runs must not be an unhandled rejection meanwhile.
       tx.done.catch(() => {})
-      const view = new Work(tx, env())
+      const view = new Work(tx, env(), remembered)
+      const unchanged = remembered ? view.unchanged(remembered.version) : Promise.resolve(true)
+      unchanged.catch(() => {})
       try {
         const settled = await run(view, group)
         addReceipts(view, group, settled)
         view.flush()
+        if (!await unchanged) { tx.abort(); return undefined }
         tx.commit()
         await tx.done
         return { outcomes: settled, work: view }
       } catch (error) {
         try { tx.abort() } catch { /* it has ended by itself */ }
+        // What went wrong on remembered rows that were out of date has not gone wrong.
+        if (remembered && await unchanged.catch(() => true) === false) return undefined
         throw tx.error ?? error
       }
     })
+    const remembered = undisturbed && memory && group.every(({ operation: { needs, alone } }) => !alone && needs?.every(([room, key]) => memory && Work.remembers(memory, room, key))) ? memory : undefined
+    let done = remembered && await attempt(remembered)
+    done ??= await attempt(undefined)
+    if (!done) throw new Error('a transaction without remembered rows cannot be out of date')
+    const { outcomes, work } = done
+    const before = memory
+    memory = work.memory(before)
+    undisturbed = work.found(before)
     remember(group, outcomes)
     outcomes.forEach((outcome, i) => { if (outcome.ok) group[i]?.resolve(outcome.value); else group[i]?.reject(outcome.error) })
     committed(work)

@@ -1,6 +1,6 @@
 /** One lane as a transaction sees it: the pages it has read and changed so far. Values, never edited in place, so that an operation can be undone. */
 import type { Job } from '../core/job.ts'
-import { bucketsOf, type PageKey, type PageRow } from './schema.ts'
+import type { PageKey, PageRow } from './schema.ts'
 
 export const PAGE_JOBS = 64
 export const PAGE_BYTES = 65_536
@@ -39,7 +39,7 @@ export const jobBytes = (job: Job & { readonly size?: number }): number => BASE_
 function rowOf(queue: string, lane: string, rank: number, jobs: readonly Job[]): PageRow {
   const [head] = jobs
   if (!head) throw new Error('a page is never empty')
-  return { queue, lane, rank, first: head.position, jobs, bytes: jobs.reduce((sum, job) => sum + jobBytes(job), 0), buckets: bucketsOf(jobs.map((job) => job.seq)) }
+  return { queue, lane, rank, first: head.position, jobs, bytes: jobs.reduce((sum, job) => sum + jobBytes(job), 0) }
 }
 
 const lastPosition = (row: PageRow): number => row.jobs[row.jobs.length - 1]?.position ?? row.first

@@ -9,6 +9,11 @@ import type { ReadTx } from './schema.ts'
 
 /** Order in which states are listed, and so the first part of a cursor. Within: waiting jobs as they would be claimed, ended ones latest first. */
 const LISTED: readonly State[] = ['active', 'waiting', 'blocked', 'delayed', 'dead', 'completed', 'cancelled']
+/** What the key of a listed row is made of. */
+const CURSOR_SHAPE: Readonly<Record<State, string>> = {
+  active: 'number,number', waiting: 'string,number,number', blocked: 'number', delayed: 'number', dead: 'number',
+  completed: 'string,number,number', cancelled: 'string,number,number',
+}
 const SLICE_ROWS = 200
 const SLICE_MS = 20
 
@@ -21,7 +26,9 @@ function decode(text: string | undefined): Cursor {
   if (text === undefined) return { room: 0, after: null }
   try {
     const [room, after] = JSON.parse(text) as [number, IDBValidKey | null]
-    if (Number.isInteger(room)) return { room, after }
+    const state = LISTED[room]
+    const shape = state === undefined ? undefined : CURSOR_SHAPE[state]
+    if (shape && (after === null || (Array.isArray(after) ? after.map((part) => typeof part) : [typeof after]).join() === shape)) return { room, after }
   } catch { /* told below */ }
   throw new HoldfastError('VALIDATION', 'filter.cursor is not one that list() returned', { field: 'filter.cursor' })
 }
@@ -107,7 +114,8 @@ async function endedRows(tx: ReadTx, state: 'completed' | 'cancelled', only: str
     const rows: Row[] = []
     const range = IDBKeyRange.bound([queue, state], [queue, state, here ? here[1] : []])
     for (let cursor = await tx.objectStore('history').openCursor(range, 'prev'); cursor && rows.length < SLICE_ROWS; cursor = await cursor.continue()) {
-      const { order, jobs } = cursor.value
+      const { order } = cursor.value
+      const { jobs } = await tx.objectStore('archives').get(order) ?? { jobs: [] }
       const end = here?.[1] === order ? here[2] : jobs.length
       for (let i = end - 1; i >= 0; i--) { const job = jobs[i]; if (job) rows.push({ key: [queue, order, i], job }) }
     }

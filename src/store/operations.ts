@@ -1,5 +1,6 @@
 /** The verbs: what the queue does, a transaction's part each. They read and write through `Work` and decide through `transition`. */
 import { makeId, type IdRun } from '../core/id.ts'
+import { isHoldfastError } from '../core/envelope.ts'
 import { HoldfastError } from '../core/errors.ts'
 import type { Job } from '../core/job.ts'
 import { isFinal } from '../core/job.ts'
@@ -8,8 +9,8 @@ import { createJob, isLarge, type NewJob } from '../core/push.ts'
 import { fairShare } from '../core/share.ts'
 import type { Size } from '../core/limits.ts'
 import { invalidState, transition, type JobEvent, type Outcome } from '../core/transition.ts'
-import type { QueueSettings } from '../queue.ts'
-import { head, remove, takeFirst, jobBytes, type LaneView } from './lane-view.ts'
+import type { BulkResult, QueueSettings } from '../queue.ts'
+import { head, PAGE_JOBS, remove, takeFirst, jobBytes, type LaneView } from './lane-view.ts'
 import { appendNew, count, enter, eventOf, forget, leave, locate, setLane, withLease, withReport } from './rooms.ts'
 import { bucketsOf, type LeaseRow, type QueueRow, type Report, type Room } from './schema.ts'
 import type { Work } from './work.ts'
@@ -18,6 +19,9 @@ export const MAX_STALLS = 5
 const BOX_BYTES = 4_194_304
 
 // ---- push ----
+
+/** All that claims and endings touch. */
+export const RUN_ROOMS = ['queues', 'waiting', 'leases', 'boxes', 'history', 'archives', 'delayed', 'dead', 'payloads', 'steps', 'origins'] as const satisfies readonly Room[]
 
 export const PUSH_ROOMS = ['queues', 'waiting', 'delayed', 'expiries', 'payloads', 'uniques'] as const satisfies readonly Room[]
 
@@ -79,7 +83,7 @@ export async function claim(work: Work, request: ClaimRequest): Promise<Claim> {
   if (row.paused && row.pausedUntil !== undefined && row.pausedUntil <= work.now) row = resumed(work, row)
   const { has, free } = shareOf(row, request)
   const blocked = row.paused || ((row.settings.needsNetwork ?? row.http) === true && !request.online)
-  const jobs = blocked || free <= 0 ? [] : await take(work, row, request.processor?.runs, free, (next) => { row = next })
+  const jobs = blocked || free <= 0 ? [] : await take(work, row, request.processor?.runs, free, request.processor !== undefined && free >= PAGE_JOBS, (next) => { row = next })
   const lease = jobs.length > 0 ? putBox(work, request, jobs) : undefined
   if (lease) row = count(row, 'active', jobs.length)
   if (request.processor) row = withShare(work, row, request.owner, request.processor, has, jobs.length)
@@ -111,7 +115,7 @@ function shareOf(row: QueueRow, { count: wanted, processor }: ClaimRequest): { r
 }
 
 /** The first `max` runnable jobs over all lanes by (−priority, position); a job that stalled comes alone. */
-async function take(work: Work, start: QueueRow, runs: Runs | undefined, max: number, keep: (row: QueueRow) => void): Promise<Job[]> {
+async function take(work: Work, start: QueueRow, runs: Runs | undefined, max: number, whole: boolean, keep: (row: QueueRow) => void): Promise<Job[]> {
   let row = start
   const limits = new Map<string, number>()
   const lanes: string[] = []
@@ -134,7 +138,9 @@ async function take(work: Work, start: QueueRow, runs: Runs | undefined, max: nu
     if (!job) break
     const bounded = parseLane(best.view.lane).origin
     const allowed = bounded === undefined ? Infinity : limits.get(bounded) ?? Infinity
-    const run = runLength(best.page.row.jobs, Math.min(max - taken.length, allowed), taken.length, fronts[1]?.page.row)
+    // A remainder of a page would be written again: who claims ahead of time takes whole pages.
+    const most = whole ? PAGE_JOBS : max - taken.length
+    const run = runLength(best.page.row.jobs, Math.min(most, allowed), taken.length, fronts[1]?.page.row)
     if (run === 0) break
     const { before = best.view, view, jobs }: { before?: LaneView; view: LaneView; jobs: readonly Job[] } = bounded !== undefined && allowed === 1 ? await takeTrial(work, best.view, bounded) : takeFirst(best.view, run)
     row = setLane(work, row, before, view, -jobs.length)
@@ -191,11 +197,13 @@ async function withoutExpired(work: Work, row: QueueRow, jobs: readonly Job[], k
   return live
 }
 
+const boxOf = async (work: Work, box: number): Promise<readonly Job[]> => (await work.get('boxes', box))?.jobs ?? []
+
 function putBox(work: Work, { queue, owner, leaseMs, processor }: ClaimRequest, jobs: readonly Job[]): LeaseRow {
   const box = work.numbers(1)
   const left = jobs.map(({ seq }) => seq)
   const lease: LeaseRow = { box, queue, token: work.env.token(), owner, left, leaseMs, buckets: bucketsOf(left), ...(processor ? { processor: processor.id } : {}) }
-  work.put('boxes', box, { box, jobs: jobs.map((job) => job.large ? { ...job, data: undefined } : job) }, true)
+  work.put('boxes', box, { jobs: jobs.map((job) => job.large ? { ...job, data: undefined } : job) }, true)
   work.put('leases', box, lease, true)
   return lease
 }
@@ -281,7 +289,7 @@ export async function settle(work: Work, endings: readonly Ending[]): Promise<En
     }
     if (!held || held.lease.token !== ending.token || !held.left.has(ending.seq)) { results.push({ ok: false }); continue }
     const { lease } = held
-    const job = ending.job ?? (await work.get('boxes', ending.box))?.jobs.find(({ seq }) => seq === ending.seq)
+    const job = ending.job ?? (await boxOf(work, ending.box)).find(({ seq }) => seq === ending.seq)
     if (!job) throw new Error(`box ${ending.box} does not hold job ${ending.seq}`)
     held.left.delete(ending.seq)
     const ended = await endLeased(work, lease, withReport(withLease({ ...job, state: 'active' }, lease), ending.report), ending.event)
@@ -337,7 +345,7 @@ export async function recover(work: Work, box: number, seqs?: readonly number[],
   const lease = await work.get('leases', box)
   if (!lease) return 0
   const lost = seqs ? lease.left.filter((seq) => seqs.includes(seq)) : lease.left
-  const jobs = (await work.get('boxes', box))?.jobs ?? []
+  const jobs = await boxOf(work, box)
   const left = new Set(lease.left)
   for (const seq of lost) {
     const job = jobs.find((one) => one.seq === seq)
@@ -392,7 +400,7 @@ export async function heartbeat(work: Work, held: Held): Promise<void> {
 export async function report(work: Work, held: Held, { progress, message, logs }: Report): Promise<void> {
   const lease = await proven(work, held)
   const old = lease.reports?.[held.seq]
-  const job = (await work.get('boxes', held.box))?.jobs.find(({ seq }) => seq === held.seq)
+  const job = (await boxOf(work, held.box)).find(({ seq }) => seq === held.seq)
   if (job && progress !== undefined) work.emit('progress', job, { progress, ...(message === undefined ? {} : { message }) })
   const merged: Report = {
     ...old, ...(progress === undefined ? {} : { progress }), ...(message === undefined ? {} : { message }),
@@ -457,6 +465,20 @@ function withEdited(work: Work, job: Job, { bytes, binary }: Size): Job {
   if (!job.large && !isLarge(bytes, binary > 0)) return { ...job, size: bytes }
   work.put('payloads', job.seq, { seq: job.seq, data: job.data })
   return { ...job, size: bytes, large: true, data: undefined }
+}
+
+/** The same to many jobs, each by itself: those that refuse are named, the others done. */
+export async function actMany(work: Work, jobs: readonly Job[], event: JobEvent): Promise<BulkResult> {
+  const refused: Array<{ id: string; message: string }> = []
+  for (const { id, seq } of jobs) {
+    work.begin()
+    try { await act(work, id, seq, event) } catch (error) {
+      if (!isHoldfastError(error)) throw error
+      work.rollback()
+      refused.push({ id, message: error.message })
+    }
+  }
+  return { done: jobs.length - refused.length, refused }
 }
 
 // ---- queues ----
@@ -550,9 +572,10 @@ export async function prune(work: Work, queue: string): Promise<boolean> {
     let drop = 0
     for (const entry of oldest) {
       const age = work.now - entry.endedAt
-      if (age < YOUNGEST_MS || (age < RETENTION[state].ageMs && row.counts[state] - entry.jobs.length < RETENTION[state].count)) break
-      for (const job of entry.jobs) forget(work, job)
-      row = count(row, state, -entry.jobs.length)
+      if (age < YOUNGEST_MS || (age < RETENTION[state].ageMs && row.counts[state] - entry.seqs.length < RETENTION[state].count)) break
+      for (const seq of entry.large ?? []) work.delete('payloads', seq)
+      work.delete('archives', entry.order)
+      row = count(row, state, -entry.seqs.length)
       drop++
     }
     const last = oldest[drop - 1]

@@ -83,8 +83,8 @@ export const readLeases = (connection: Connection, owner: string): Promise<Lease
 export const readBox = (connection: Connection, lease: LeaseRow): Promise<Job[]> => connection.use(async (db) => {
   const tx = read(db, ['boxes', 'payloads'])
   const box = await tx.objectStore('boxes').get(lease.box)
-  const jobs = box?.jobs.filter(({ seq }) => lease.left.includes(seq)) ?? []
-  return Promise.all(jobs.map(async (job) => job.large ? { ...job, data: (await tx.objectStore('payloads').get(job.seq))?.data } : job))
+  const jobs = box?.jobs.filter(({ seq }) => lease.left.includes(seq))
+  return Promise.all((jobs ?? []).map(async (job) => job.large ? { ...job, data: (await tx.objectStore('payloads').get(job.seq))?.data } : job))
 })
 
 export const readReceipt = (connection: Connection, client: string): Promise<ReadonlyArray<readonly [number, unknown]>> =>

@@ -11,11 +11,11 @@ export function count(row: QueueRow, state: State, by: number): QueueRow {
 }
 
 /** Replaces a lane's view and counts what changed in it. */
-export function setLane(work: Work, row: QueueRow, before: LaneView, after: LaneView, jobs: number): QueueRow {
+export function setLane(work: Work, row: QueueRow, before: LaneView, after: LaneView, jobs: number, rank?: number): QueueRow {
   work.setView(after)
-  const old = row.lanes[after.lane] ?? { jobs: 0, pages: 0 }
-  const lane = { jobs: old.jobs + jobs, pages: old.pages + after.pages.length - before.pages.length }
-  const { [after.lane]: _old, ...others } = row.lanes
+  const { [after.lane]: old = { jobs: 0, pages: 0, ranks: [] }, ...others } = row.lanes
+  const ranks = rank === undefined || old.ranks.includes(rank) ? old.ranks : [...old.ranks, rank]
+  const lane = { jobs: old.jobs + jobs, pages: old.pages + after.pages.length - before.pages.length, ranks }
   return count({ ...row, lanes: lane.jobs > 0 ? { ...others, [after.lane]: lane } : others }, 'waiting', jobs)
 }
 
@@ -34,7 +34,7 @@ export function appendNew(work: Work, row: QueueRow, jobs: readonly Job[]): Queu
     if (!first) continue
     const view = work.view(row.queue, laneOf(first))
     const inOrder = first.position < 0 ? [...run].reverse() : run
-    out = setLane(work, out, view, append(view, rankOf(first), inOrder), run.length)
+    out = setLane(work, out, view, append(view, rankOf(first), inOrder), run.length, rankOf(first))
   }
   return out
 }
@@ -45,7 +45,7 @@ export async function enter(work: Work, row: QueueRow, job: Job): Promise<QueueR
     case 'waiting': {
       const view = await work.loadAround(job.queue, laneOf(job), job)
       work.wakes.add(job.queue)
-      return setLane(work, row, view, insert(view, job), 1)
+      return setLane(work, row, view, insert(view, job), 1, rankOf(job))
     }
     case 'delayed': work.put('delayed', job.seq, job); work.due(job.runAt ?? 0); break
     case 'blocked': work.put('blocked', job.seq, job); break
@@ -63,31 +63,37 @@ export type Place =
   | { readonly room: 'leases'; readonly job: Job; readonly lease: LeaseRow }
   | { readonly room: 'history'; readonly job: Job; readonly row: HistoryRow }
 
+const holds = ({ jobs }: { readonly jobs: readonly Job[] } | undefined = { jobs: [] }, seq: number): Job | undefined => jobs.find((job) => job.seq === seq)
+
 /** Finds a job by its number, by keys and index buckets: never by scanning. */
 export async function locate(tx: ReadTx | WriteTx, seq: number): Promise<Place | undefined> {
   const bucket = bucketOf(seq)
-  const holds = ({ jobs }: { readonly jobs: readonly Job[] }): Job | undefined => jobs.find((job) => job.seq === seq)
-  const [delayed, dead, blocked, pages, leases, history] = await Promise.all([
+  const [delayed, dead, blocked, leases, history] = await Promise.all([
     tx.objectStore('delayed').get(seq), tx.objectStore('dead').get(seq), tx.objectStore('blocked').get(seq),
-    tx.objectStore('waiting').index('buckets').getAll(bucket), tx.objectStore('leases').index('buckets').getAll(bucket),
-    tx.objectStore('history').index('buckets').getAll(bucket),
+    tx.objectStore('leases').index('buckets').getAll(bucket), tx.objectStore('history').index('buckets').getAll(bucket),
   ])
   if (delayed) return { room: 'delayed', job: delayed }
   if (dead) return { room: 'dead', job: dead }
   if (blocked) return { room: 'blocked', job: blocked }
+  const lease = leases.find(({ left }) => left.includes(seq))
+  const leased = lease && holds(await tx.objectStore('boxes').get(lease.box), seq)
+  if (lease && leased) return { room: 'leases', job: withLease(leased, lease), lease }
+  const row = history.find(({ seqs }) => seqs.includes(seq))
+  const ended = row && holds(await tx.objectStore('archives').get(row.order), seq)
+  if (row && ended) return { room: 'history', job: ended, row }
+  return locateWaiting(tx, seq)
+}
+
+/** A waiting job's position is its number, or its negative for one that was put to the front: of each lane and rank one page can hold it. */
+async function locateWaiting(tx: ReadTx | WriteTx, seq: number): Promise<Place | undefined> {
+  const store = tx.objectStore('waiting')
+  const pageAt = async (queue: string, lane: string, rank: number, position: number): Promise<PageRow | undefined> =>
+    (await store.openCursor(IDBKeyRange.bound([queue, lane, rank, -Infinity], [queue, lane, rank, position]), 'prev'))?.value
+  const rows = await tx.objectStore('queues').getAll()
+  const pages = await Promise.all(rows.flatMap(({ queue, lanes }) => Object.entries(lanes).flatMap(([lane, { ranks }]) => ranks.flatMap((rank) => [pageAt(queue, lane, rank, seq), pageAt(queue, lane, rank, -seq)]))))
   for (const page of pages) {
-    const job = holds(page)
-    if (job) return { room: 'waiting', job, page }
-  }
-  for (const lease of leases) {
-    if (!lease.left.includes(seq)) continue
-    const box = await tx.objectStore('boxes').get(lease.box)
-    const job = box && holds(box)
-    if (job) return { room: 'leases', job: withLease(job, lease), lease }
-  }
-  for (const row of history) {
-    const job = holds(row)
-    if (job) return { room: 'history', job, row }
+    const job = holds(page, seq)
+    if (page && job) return { room: 'waiting', job, page }
   }
   return undefined
 }
@@ -121,9 +127,11 @@ export async function leave(work: Work, row: QueueRow, place: Place): Promise<Qu
     case 'blocked': work.delete('blocked', job.seq); break
     case 'dead': work.delete('dead', job.seq); break
     case 'history': {
-      const current = await work.get('history', [place.row.queue, place.row.state, place.row.order])
-      const jobs = (current ?? place.row).jobs.filter(({ seq }) => seq !== job.seq)
-      work.put('history', [place.row.queue, place.row.state, place.row.order], jobs.length > 0 ? { ...place.row, jobs } : undefined)
+      const { queue, state, order } = place.row
+      const row = await work.get('history', [queue, state, order]) ?? place.row
+      const jobs = (await work.get('archives', order))?.jobs.filter(({ seq }) => seq !== job.seq) ?? []
+      work.put('history', [queue, state, order], jobs.length > 0 ? { ...row, seqs: jobs.map(({ seq }) => seq) } : undefined)
+      work.put('archives', order, jobs.length > 0 ? { jobs } : undefined)
       break
     }
     case 'leases': throw new Error('a leased job ends with its lease')

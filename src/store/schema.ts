@@ -15,7 +15,6 @@ export interface PageRow {
   readonly first: number
   readonly bytes: number
   readonly jobs: readonly Job[]
-  readonly buckets: readonly number[]
 }
 export type PageKey = [queue: string, lane: string, rank: number, first: number]
 
@@ -47,16 +46,18 @@ export interface LeaseRow {
 }
 
 /** The claimed jobs, written once. */
-export interface BoxRow { readonly box: number; readonly jobs: readonly Job[] }
+export interface BoxRow { readonly jobs: readonly Job[] }
 
-/** Jobs that ended completed or cancelled in one commit. */
+/** Jobs that ended completed or cancelled in one commit: which they are. The jobs themselves are in the archive of the same order. */
 export interface HistoryRow {
   readonly queue: string
   readonly state: 'completed' | 'cancelled'
   /** Grows with every row: the oldest is the first. */
   readonly order: number
   readonly endedAt: number
-  readonly jobs: readonly Job[]
+  readonly seqs: readonly number[]
+  /** Those whose data lies in `payloads`. */
+  readonly large?: readonly number[]
   readonly buckets: readonly number[]
 }
 
@@ -77,7 +78,8 @@ export interface QueueRow {
   readonly queue: string
   /** `active` counts leased jobs, the unstarted ones included; `stats` tells them apart. */
   readonly counts: Counts
-  readonly lanes: Readonly<Record<string, { readonly jobs: number; readonly pages: number }>>
+  /** The lanes that have waiting jobs; `ranks`: those that were used since a lane was last empty. */
+  readonly lanes: Readonly<Record<string, { readonly jobs: number; readonly pages: number; readonly ranks: readonly number[] }>>
   readonly settings: QueueSettings
   /** Requests were pushed here, so it needs the network and a realm that sends them. */
   readonly http?: true
@@ -109,19 +111,22 @@ export interface MetaRow {
   readonly next: number
   /** The latest time given to an id. */
   readonly lastMs: number
+  /** Grows with every commit that changed anything: who finds it unchanged may trust what it remembers. */
+  readonly version: number
 }
 
 /** What a client's last commits answered, until it says it has heard. */
 export interface ReceiptRow { readonly client: string; readonly at: number; readonly replies: ReadonlyArray<readonly [call: number, reply: unknown]> }
 
 export interface Schema extends DBSchema {
-  waiting: { key: PageKey; value: PageRow; indexes: { buckets: number } }
+  waiting: { key: PageKey; value: PageRow }
   leases: { key: number; value: LeaseRow; indexes: { buckets: number; owner: string } }
   boxes: { key: number; value: BoxRow }
   delayed: { key: number; value: Job; indexes: { runAt: number; queue: [string, number] } }
   blocked: { key: number; value: Job & { waitsFor?: readonly number[] }; indexes: { waitsFor: number; queue: [string, number] } }
   dead: { key: number; value: Job; indexes: { queue: [string, number]; fingerprint: [string, string, number] } }
   history: { key: [string, string, number]; value: HistoryRow; indexes: { buckets: number } }
+  archives: { key: number; value: { readonly jobs: readonly Job[] } }
   groups: { key: [queue: string, group: string, position: number]; value: { queue: string; group: string; position: number; seq: number } }
   expiries: { key: [at: number, seq: number]; value: { at: number; seq: number } }
   uniques: { key: [queue: string, key: string]; value: { queue: string; key: string; seq: number; until?: number } }
@@ -146,11 +151,11 @@ export type ReadTx = IDBPTransaction<Schema, Room[], 'readonly'>
 export type WriteTx = IDBPTransaction<Schema, Room[], 'readwrite'>
 
 export const ROOMS: readonly Room[] = [
-  'waiting', 'leases', 'boxes', 'delayed', 'blocked', 'dead', 'history', 'groups', 'expiries', 'uniques', 'payloads', 'steps', 'queues',
+  'waiting', 'leases', 'boxes', 'delayed', 'blocked', 'dead', 'history', 'archives', 'groups', 'expiries', 'uniques', 'payloads', 'steps', 'queues',
   'origins', 'owners', 'receipts', 'schedules', 'webhooks', 'aliases', 'inbox', 'meta',
 ]
 
-/** Sequence numbers are indexed by the bucket: a page of 64 has one or two, where an index entry a job would double its cost. */
+/** Sequence numbers are indexed by the bucket: 64 jobs that were pushed together have one or two. */
 export const bucketOf = (seq: number): number => Math.floor(seq / 64)
 export const bucketsOf = (seqs: Iterable<number>): number[] => {
   const buckets = new Set<number>()
@@ -178,13 +183,16 @@ export function openDatabase(name: string, generation: string, events: OpenEvent
   })
 }
 
+/**
+ * Rows that hold many jobs (waiting, boxes, archives) have no index and no key inside: Chromium reads a value back to find its keys, which would
+ * cost as much as writing it. Small rows beside them are what is looked up.
+ */
 function createRooms(db: Database, generation: string): void {
-  const waiting = db.createObjectStore('waiting', { keyPath: ['queue', 'lane', 'rank', 'first'] })
-  waiting.createIndex('buckets', 'buckets', { multiEntry: true })
+  db.createObjectStore('waiting')
   const leases = db.createObjectStore('leases', { keyPath: 'box' })
   leases.createIndex('buckets', 'buckets', { multiEntry: true })
   leases.createIndex('owner', 'owner')
-  db.createObjectStore('boxes', { keyPath: 'box' })
+  db.createObjectStore('boxes')
   const delayed = db.createObjectStore('delayed', { keyPath: 'seq' })
   delayed.createIndex('runAt', 'runAt')
   delayed.createIndex('queue', ['queue', 'seq'])
@@ -196,6 +204,7 @@ function createRooms(db: Database, generation: string): void {
   dead.createIndex('fingerprint', ['queue', 'fingerprint', 'seq'])
   const history = db.createObjectStore('history', { keyPath: ['queue', 'state', 'order'] })
   history.createIndex('buckets', 'buckets', { multiEntry: true })
+  db.createObjectStore('archives')
   db.createObjectStore('groups', { keyPath: ['queue', 'group', 'position'] })
   db.createObjectStore('expiries', { keyPath: ['at', 'seq'] })
   db.createObjectStore('uniques', { keyPath: ['queue', 'key'] })
@@ -210,5 +219,5 @@ function createRooms(db: Database, generation: string): void {
   db.createObjectStore('aliases', { keyPath: 'id' })
   db.createObjectStore('inbox', { keyPath: 'n', autoIncrement: true })
   const meta = db.createObjectStore('meta', { keyPath: 'key' })
-  void meta.put({ key: 'main', generation, next: 1, lastMs: 0 })
+  void meta.put({ key: 'main', generation, next: 1, lastMs: 0, version: 0 })
 }

@@ -5,12 +5,17 @@
 import { unwrap, type StoreKey, type StoreValue } from 'idb'
 import type { Job } from '../core/job.ts'
 import type { QueueEvent, EventType } from '../queue.ts'
-import { changes, emptyView, head, isKnown, pageBefore, rankOf, withLoaded, type LaneView } from './lane-view.ts'
+import { changes, emptyView, head, keyOf, isKnown, pageBefore, rankOf, withLoaded, type LaneView } from './lane-view.ts'
 import { bucketsOf, type HistoryRow, type MetaRow, type PageKey, type PageRow, type QueueRow, type Room, type Schema, type WriteTx } from './schema.ts'
 
 const HISTORY_JOBS = 64
 
 interface Entry { readonly room: Room; readonly key: IDBValidKey; readonly row: unknown; readonly dirty: boolean; readonly add: boolean }
+
+/** Rows that most transactions need, as a realm last saw them. */
+export interface Memory { readonly version: number; readonly rows: ReadonlyMap<string, Entry> }
+
+const REMEMBERED: ReadonlySet<Room> = new Set<Room>(['meta', 'queues', 'leases', 'origins'])
 
 /** What a transaction may not get from anywhere else: the time and chance, drawn before it began. */
 export interface Env {
@@ -36,6 +41,8 @@ export class Work {
   #undo: Array<() => void> = []
   #ended: Job[] = []
   #events: QueueEvent[] = []
+  /** The version that was read. */
+  #version = 0
   /** Queues that may have more to claim after this commit. */
   readonly wakes = new Set<string>()
   /** Owners that should look at their leases: a stop was asked for, or a lease is gone. */
@@ -44,11 +51,31 @@ export class Work {
   dueAt = Infinity
   due(at: number): void { this.dueAt = Math.min(this.dueAt, at) }
 
-  constructor(tx: WriteTx, env: Env) {
+  /** `remembered` are rows as of the version that the database still has, or the transaction is not committed. */
+  constructor(tx: WriteTx, env: Env, remembered?: Memory) {
     this.#tx = tx
     this.env = env
     this.now = env.now
+    for (const [id, entry] of remembered?.rows ?? []) this.#rows.set(id, entry)
   }
+
+  /** What this realm may remember once this is committed, given what it remembered before. */
+  memory(before: Memory | undefined): Memory {
+    const { version } = this.meta
+    const rows = new Map(before?.version === this.#version ? before.rows : [])
+    for (const [id, { room, key, row }] of this.#rows) {
+      if (!REMEMBERED.has(room)) continue
+      if (row === undefined) rows.delete(id)
+      else rows.set(id, { room, key, row, dirty: false, add: false })
+    }
+    return { version, rows }
+  }
+
+  /** Whether the database was as `before` had left it. */
+  found(before: Memory | undefined): boolean { return before?.version === this.#version }
+
+  /** Whether `key` need not be read. */
+  static remembers(memory: Memory, room: Room, key: IDBValidKey): boolean { return memory.rows.has(idOf(room, key)) }
 
   // ---- one operation ----
 
@@ -148,8 +175,10 @@ export class Work {
       const part = jobs.slice(i, i + HISTORY_JOBS)
       const { queue, state } = part[0]!
       const order = this.numbers(1)
-      const row: HistoryRow = { queue, state: state as HistoryRow['state'], order, endedAt: this.now, jobs: part, buckets: bucketsOf(part.map(({ seq }) => seq)) }
-      this.put('history', [queue, state, order], row, true)
+      const seqs = part.map(({ seq }) => seq)
+      const large = part.filter((job) => job.large).map(({ seq }) => seq)
+      this.put('history', [queue, state, order], { queue, state: state as HistoryRow['state'], order, endedAt: this.now, seqs, buckets: bucketsOf(seqs), ...(large.length > 0 ? { large } : {}) }, true)
+      this.put('archives', order, { jobs: part }, true)
     }
     this.#ended = []
   }
@@ -219,9 +248,18 @@ export class Work {
 
   // ---- the end ----
 
+  /** Whether the database still has the version that was remembered; asked first, so that all else may go on meanwhile. */
+  async unchanged(version: number): Promise<boolean> {
+    return (await this.#tx.objectStore('meta').get('main'))?.version === version
+  }
+
   /** Issues all writes: deletes first, so that a page may take a key that was freed. A write that fails aborts the transaction, and is reported there. */
   flush(): void {
     this.#flushEnded()
+    this.#version = this.meta.version
+    const changed = this.#ranges.length > 0 || [...this.#rows.values(), ...this.#views.values()].some(({ dirty }) => dirty)
+    if (!changed) return
+    this.put('meta', 'main', { ...this.meta, version: this.#version + 1 })
     // Thousands of small writes: a promise for each would cost more than the write.
     const tx = unwrap(this.#tx)
     const plans = [...this.#views.values()].filter(({ dirty }) => dirty).map(({ view }) => ({ view, ...changes(view) }))
@@ -232,8 +270,8 @@ export class Work {
         for (const key of deletes) waiting.delete(key)
       }
       for (const { adds, puts } of plans) {
-        for (const row of adds) waiting.add(row)
-        for (const row of puts) waiting.put(row)
+        for (const row of adds) waiting.add(row, keyOf(row))
+        for (const row of puts) waiting.put(row, keyOf(row))
       }
     }
     for (const { room, range } of this.#ranges) tx.objectStore(room).delete(range)
@@ -241,8 +279,9 @@ export class Work {
       if (!dirty) continue
       const store = tx.objectStore(room)
       if (row === undefined) store.delete(key)
-      else if (add) store.add(row)
-      else store.put(row)
+      else if (store.keyPath !== null) { if (add) store.add(row); else store.put(row) }
+      else if (add) store.add(row, key)
+      else store.put(row, key)
     }
   }
 }

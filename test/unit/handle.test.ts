@@ -1,0 +1,169 @@
+/** What a user may rely on at the handle, beyond what the model knows (model.test.ts). */
+import { describe, expect, it } from 'vitest'
+import type { Context, Job, Queue } from '../../src/queue.ts'
+import { after, tab, tabs, until } from './support/tabs.ts'
+
+const Q = 'emails'
+const many = (count: number, name = 'welcome') => Array.from({ length: count }, (_, n) => ({ name, data: { n } }))
+
+// ---- calls ----
+
+describe('calls', () => {
+  it('count in the order in which they are made', async () => {
+    const queue = await tab()
+    const id = await queue.push(Q, 'welcome', 1, { backoff: { type: 'fixed', delayMs: 0 } })
+    await queue.pull(Q)
+    const [failed, pulled] = await Promise.all([queue.fail(id, new Error('boom')), queue.pull(Q)])
+    expect(failed.willRetry).toBe(true)
+    expect(pulled.map((job) => [job.id, job.failures])).toEqual([[id, 1]])
+  })
+
+  it.each<[string, (queue: Queue, data: { n: number }) => Promise<string>]>([
+    ['push', (queue, data) => queue.push(Q, 'welcome', data)],
+    ['pushMany', async (queue, data) => (await queue.pushMany(Q, [{ name: 'welcome', data }]))[0]!],
+    ['fetch', (queue, data) => queue.fetch('https://api.example/', { json: data }, { queue: Q, delayMs: 3_600_000 })],
+  ])('%s copies what it is given when it is called', async (_call, push) => {
+    const queue = await tab()
+    const data = { n: 1 }
+    const pushed = push(queue, data)
+    data.n = 2
+    expect((await queue.get(await pushed))?.data).toEqual({ n: 1 })
+  })
+
+  it('that come with an old lease do not cost the handle its new one', async () => {
+    const queue = await tab()
+    const id = await queue.push(Q, 'welcome', 1)
+    await queue.pull(Q)
+    const [, , stale] = await Promise.allSettled([queue.release(id), queue.pull(Q), queue.ack(id)])
+    expect(stale).toMatchObject({ status: 'rejected', reason: { code: 'STALE_LEASE' } })
+    await queue.ack(id)
+    expect((await queue.get(id))?.state).toBe('completed')
+  })
+})
+
+// ---- options that are undefined count as absent ----
+
+describe('undefined counts as absent', () => {
+  it('in an option of push, where the queue has a default', async () => {
+    const queue = await tab()
+    await queue.configure(Q, { defaults: { priority: 5, maxAttempts: 7, backoff: { type: 'fixed' } } })
+    const id = await queue.push(Q, 'welcome', 1, { priority: undefined, maxAttempts: undefined, backoff: undefined } as never)
+    expect(await queue.get(id)).toMatchObject({ priority: 5, maxAttempts: 7, backoff: { type: 'fixed' } })
+  })
+
+  it('in the settings of a queue', async () => {
+    const queue = await tab()
+    await queue.configure(Q, { concurrency: 1 })
+    await queue.configure(Q, { needsNetwork: false, concurrency: undefined } as never)
+    await queue.pushMany(Q, many(3))
+    expect(await queue.pull(Q, 3)).toHaveLength(1)
+  })
+})
+
+// ---- lists, and what is done to all of a list ----
+
+describe('lists', () => {
+  it('say of a running job what get says of it', async () => {
+    const queue = await tab()
+    const id = await queue.push(Q, 'welcome', 1)
+    await queue.pull(Q)
+    await queue.progress(id, 50, 'half of it')
+    await queue.cancel(id)
+    expect((await queue.list({ state: 'active' })).jobs).toEqual([await queue.get(id)])
+    expect(await queue.get(id)).toMatchObject({ progress: 50, progressMessage: 'half of it', cancelRequested: { reason: 'cancelled' } })
+  })
+
+  it('a job is the same to whoever pulls, handles, gets or lists it', async () => {
+    const queue = await tab()
+    const small = await queue.push(Q, 'welcome', 'x')
+    const large = await queue.push(Q, 'welcome', 'x'.repeat(20_000))
+    for (const job of await queue.pull(Q, 2)) expect(job).toEqual(await queue.get(job.id))
+    expect((await queue.list({ state: 'active' })).jobs).toEqual([await queue.get(small), await queue.get(large)])
+  })
+
+  it.each(['x', '[]', '{}', '[0,{},0]', '[99,null,0]', '[-1,null,0]', '[1.5,null,0]', '[0,null]'])('refuse a cursor that is none: %s', async (cursor) => {
+    const queue = await tab()
+    await queue.push(Q, 'welcome', 1)
+    await expect(queue.list({ cursor })).rejects.toMatchObject({ code: 'VALIDATION', details: { field: 'filter.cursor' } })
+  })
+})
+
+describe('what is done to all', () => {
+  it('removeAll removes all, however many they are', { timeout: 30_000 }, async () => {
+    const queue = await tab()
+    await queue.pushMany(Q, many(600))
+    expect(await queue.removeAll({ queue: Q, state: 'waiting' })).toEqual({ done: 600, refused: [] })
+    expect((await queue.stats(Q)).counts.waiting).toBe(0)
+  })
+
+  it('retryAll retries all, however many they are', { timeout: 30_000 }, async () => {
+    const queue = await tab()
+    await queue.pushMany(Q, many(600).map((item) => ({ ...item, options: { maxAttempts: 1 } })))
+    const jobs = await queue.pull(Q, 600)
+    await Promise.all(jobs.map((job) => queue.fail(job, new Error('boom'))))
+    expect(await queue.retryAll({ queue: Q, state: 'dead' })).toEqual({ done: 600, refused: [] })
+    expect((await queue.stats(Q)).counts).toMatchObject({ dead: 0, waiting: 600 })
+  })
+
+  it('removeAll of ended jobs too', { timeout: 30_000 }, async () => {
+    const queue = await tab()
+    await queue.pushMany(Q, many(600))
+    await queue.ackMany(await queue.pull(Q, 600))
+    expect(await queue.removeAll({ queue: Q, state: 'completed' })).toEqual({ done: 600, refused: [] })
+    expect((await queue.stats(Q)).counts.completed).toBe(0)
+  })
+})
+
+// ---- ids ----
+
+it('an id has 34 random bits', async () => {
+  const queue = await tab()
+  const low = new Set<number>()
+  for (let n = 0; n < 60; n++) low.add(parseInt((await queue.push(Q, 'welcome', n)).slice(24, 26), 16) & 3)
+  expect([...low].sort()).toEqual([0, 1, 2, 3])
+})
+
+// ---- processors ----
+
+describe('concurrency', () => {
+  /** A handler that counts how many of it run at once. */
+  const counting = (ms: number) => {
+    const seen = { running: 0, most: 0, done: 0 }
+    return { seen, handler: async (_job: Job, _ctx: Context) => { seen.most = Math.max(seen.most, ++seen.running); await after(ms); seen.running--; seen.done++ } }
+  }
+
+  it('is over all tabs together, and is used', async () => {
+    const { queues } = await tabs(3)
+    const { seen, handler } = counting(5)
+    for (const queue of queues) await queue.process(Q, handler, { concurrency: 3 })
+    await queues[0]!.pushMany(Q, many(60))
+    await until('all are done', () => seen.done === 60)
+    expect(seen.most).toBe(3)
+  })
+
+  it('of a processor that is paused is free for the other tabs', async () => {
+    const { queues: [one, other] } = await tabs(2)
+    const first = counting(20)
+    const second = counting(0)
+    const processor = await one!.process(Q, first.handler, { concurrency: 1 })
+    await one!.push(Q, 'welcome', 1)
+    await until('the first tab runs it', () => first.seen.running === 1)
+    await processor.pause()
+    await until('the first tab has ended it', () => first.seen.done === 1)
+    await other!.process(Q, second.handler, { concurrency: 1 })
+    await other!.push(Q, 'welcome', 2)
+    await until('the second tab runs the next', () => second.seen.done === 1)
+  })
+
+  it('is shared with a tab that handles other jobs, however busy the first is', async () => {
+    const { queues: [one, other] } = await tabs(2)
+    const busy = counting(1)
+    const rare = counting(0)
+    await one!.process(Q, { newsletter: busy.handler }, { concurrency: 1 })
+    await other!.process(Q, { welcome: rare.handler }, { concurrency: 1 })
+    await one!.pushMany(Q, many(300, 'newsletter'))
+    await other!.push(Q, 'welcome', 1)
+    await until('the other tab has had its turn', () => rare.seen.done === 1)
+    expect(busy.seen.done).toBeLessThan(250)
+  })
+})
