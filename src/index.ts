@@ -109,12 +109,12 @@ export function createQueue<M extends QueueMap = QueueMap>(name: string, options
     name,
     async push(queue, job, data, pushOptions) {
       const item = { name: job, data: snapshot('data', data), ...(pushOptions ? { options: snapshot('options', pushOptions) } : {}) }
-      return only(await use().call<IdRun>('push', queue, [item], false))
+      return only(await use().call<IdRun>('push', queue, item))
     },
     async pushMany(queue, items) {
       if (!Array.isArray(items)) throw new HoldfastError('VALIDATION', 'items must be an array', { field: 'items' })
       if (items.length === 0) return []
-      return idsOf(await use().call<IdRun>('push', queue, snapshot('items', items), true))
+      return idsOf(await use().call<IdRun>('pushMany', queue, snapshot('items', items)))
     },
     async pull(queue, count = 1, pullOptions = {}) {
       const { leases, call } = use()
@@ -146,7 +146,7 @@ export function createQueue<M extends QueueMap = QueueMap>(name: string, options
       const { request } = await import('./door/outgoing.ts')
       const { data, http } = request(input, init ?? {})
       const extra = { ...(idempotency === undefined ? {} : { idempotency }), ...(okStatuses ? { okStatuses } : {}), ...(allowStoredCredentials ? { allowStoredCredentials } : {}) }
-      return only(await use().call<IdRun>('push', queue, [{ name: job, data, options: snapshot('options', pushOptions), http: { ...http, ...extra } }], false))
+      return only(await use().call<IdRun>('push', queue, { name: job, data, options: snapshot('options', pushOptions), http: { ...http, ...extra } }))
     },
     async waitFor(id, { signal, timeoutMs } = {}) { return use().callUntil(signal, timeoutMs, 'waitFor', id) },
     async cancel(id, cancelOptions) { return use().call('cancel', id, cancelOptions) },

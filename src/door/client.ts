@@ -8,13 +8,13 @@ import type { EventType, Handler, OpenOptions, QueueEvent } from '../queue.ts'
 import type { RunEnding, Runner } from '../runner/runner.ts'
 import { keyOf } from '../runner/key.ts'
 import { batcher } from './batch.ts'
-import type { HostApi, Method, Reply, ToHost, ToHostBatch, ToPage, Welcome } from './protocol.ts'
+import type { HostApi, Method, PushInput, Reply, ToHost, ToHostBatch, ToPage, Welcome } from './protocol.ts'
 import { urlWorker } from './spawn.ts'
 
 const START_MS = 10_000
 const SETTLE_MS = 10_000
 
-interface Call { readonly method: Method; readonly args: readonly unknown[]; resolve(value: unknown): void; reject(error: unknown): void; giveUp?: () => void }
+interface Call { readonly method: Method | 'push'; readonly args: readonly unknown[]; resolve(value: unknown): void; reject(error: unknown): void; giveUp?: () => void }
 export interface Held { readonly box: number; readonly token: string; readonly seq: number }
 
 interface PageProcessor {
@@ -30,7 +30,7 @@ interface PageProcessor {
 interface Link { readonly port: MessagePort; readonly end: () => void }
 
 export interface Client {
-  call<T>(method: Method, ...args: readonly unknown[]): Promise<T>
+  call<T>(method: Method | 'push', ...args: readonly unknown[]): Promise<T>
   /** Stops waiting for a call, which is then rejected with `error`. */
   callUntil<T>(signal: AbortSignal | undefined, timeoutMs: number | undefined, method: Method, ...args: readonly unknown[]): Promise<T>
   process(queue: string, handlers: Handler<never> | Readonly<Record<string, Handler<never>>>, concurrency: number): Promise<string>
@@ -40,6 +40,22 @@ export interface Client {
   readonly leases: Map<string, Held>
   on(type: EventType | '*', listener: (event: QueueEvent) => void): () => void
   close(drainMs: number): Promise<void>
+}
+
+const messageOf = (id: number, method: Method | 'push', args: readonly unknown[]): ToHost =>
+  method === 'push' ? { t: 'pushes', queue: args[0] as string, ids: [id], items: [args[1] as PushInput] } : { t: 'call', id, method, args }
+
+/** Neighbouring pushes into one queue cross, and are stored, together. */
+function gather(messages: readonly ToHost[]): ToHost[] {
+  const out: ToHost[] = []
+  let open: { ids: number[]; items: PushInput[]; queue: string } | undefined
+  for (const message of messages) {
+    if (message.t !== 'pushes') { open = undefined; out.push(message); continue }
+    if (open?.queue !== message.queue) out.push({ t: 'pushes', ...(open = { queue: message.queue, ids: [], items: [] }) })
+    open.ids.push(...message.ids)
+    open.items.push(...message.items)
+  }
+  return out
 }
 
 export function createClient(name: string, options: OpenOptions): Client {
@@ -56,7 +72,7 @@ export function createClient(name: string, options: OpenOptions): Client {
   let stopWatching = (): void => {}
   const causes: string[] = []
 
-  const say = batcher<ToHost>((messages) => { link?.port.postMessage({ confirmed: confirmed(), messages } satisfies ToHostBatch) })
+  const say = batcher<ToHost>((messages) => { link?.port.postMessage({ confirmed: confirmed(), messages: gather(messages) } satisfies ToHostBatch) })
   const confirmed = (): number => calls.keys().next().value ?? lastCall + 1
 
   const opened = (async () => {
@@ -139,7 +155,7 @@ export function createClient(name: string, options: OpenOptions): Client {
     for (const [id, { method, args, giveUp }] of calls) {
       giveUp?.()
       delete calls.get(id)?.giveUp
-      if (method !== 'process') say({ t: 'call', id, method, args })
+      if (method !== 'process') say(messageOf(id, method, args))
     }
     if (listeners.size > 0) say({ t: 'listen', on: true })
     for (const [id, { queue, names, concurrency, unsettled }] of processors) {
@@ -156,13 +172,13 @@ export function createClient(name: string, options: OpenOptions): Client {
 
   // ---- calls ----
 
-  function request(method: Method, args: readonly unknown[], onId?: (id: number) => void): Promise<unknown> {
+  function request(method: Method | 'push', args: readonly unknown[], onId?: (id: number) => void): Promise<unknown> {
     if (closed) return Promise.reject(new HoldfastError('CLOSED', 'The queue is closed'))
     const id = ++lastCall
     return new Promise((resolve, reject) => {
       calls.set(id, { method, args, resolve, reject })
       onId?.(id)
-      if (link) say({ t: 'call', id, method, args })
+      if (link) say(messageOf(id, method, args))
     })
   }
 
@@ -177,6 +193,7 @@ export function createClient(name: string, options: OpenOptions): Client {
   function hear(message: ToPage): void {
     switch (message.t) {
       case 'reply': settle(message.id, message.reply); break
+      case 'pushed': message.ids.forEach((id, n) => { settle(id, { value: { ...message.run, first: message.run.first + n, count: 1 } }) }); break
       case 'events': for (const event of message.events) tell(event); break
       case 'run': {
         const processor = processors.get(message.processor)
@@ -214,7 +231,7 @@ export function createClient(name: string, options: OpenOptions): Client {
 
   return {
     leases,
-    call: <T>(method: Method, ...args: readonly unknown[]) => request(method, args) as Promise<T>,
+    call: <T>(method: Method | 'push', ...args: readonly unknown[]) => request(method, args) as Promise<T>,
 
     async callUntil<T>(signal: AbortSignal | undefined, timeoutMs: number | undefined, method: Method, ...args: readonly unknown[]) {
       signal?.throwIfAborted()

@@ -2,7 +2,7 @@
 import { expose } from 'comlink'
 import { toEnvelope } from '../core/envelope.ts'
 import { HoldfastError } from '../core/errors.ts'
-import { seqOf } from '../core/id.ts'
+import { seqOf, type IdRun } from '../core/id.ts'
 import type { Job } from '../core/job.ts'
 import * as limits from '../core/limits.ts'
 import { ownerLock } from '../core/owner.ts'
@@ -24,8 +24,8 @@ import * as operations from '../store/operations.ts'
 import { listJobs } from '../store/list.ts'
 import * as reads from '../store/reads.ts'
 import { batcher } from './batch.ts'
-import type { Hello, HostApi, Method, Reply, ToHost, ToHostBatch, ToPage, Welcome } from './protocol.ts'
-import { checkRequest, type RequestInput } from './request.ts'
+import type { Hello, HostApi, Method, PushInput, Reply, ToHost, ToHostBatch, ToPage, Welcome } from './protocol.ts'
+import { checkRequest } from './request.ts'
 
 /** Handlers of an application's own worker, by queue. */
 export interface Served { readonly queue: string; readonly handlers: Handler<never> | Readonly<Record<string, Handler<never>>>; readonly concurrency: number }
@@ -144,7 +144,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
 
   /** An operation whose answer is kept as a receipt. */
   const commit = <T>(id: number, operation: Omit<Operation<T>, 'call'>, reply: (value: T) => unknown = (value) => value): Promise<T> =>
-    committer.submit({ ...operation, call: { client, id, reply } })
+    committer.submit({ ...operation, call: { client, ids: [id], reply } })
 
   /** An operation whose answer is `reply` of what it returns. */
   const commitAs = <T, R>(id: number, operation: Omit<Operation<T>, 'call'>, reply: (value: T) => R): Promise<R> => commit(id, operation, reply).then(reply)
@@ -181,15 +181,11 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
     return stop
   }
   const calls: Readonly<Record<Method, (call: number, ...args: readonly never[]) => unknown>> = {
-    async push(call, queue: string, items: ReadonlyArray<{ name: string; data: unknown; options?: NewJob['options']; http?: RequestInput }>, many: boolean) {
+    async pushMany(call, queue: string, items: readonly PushInput[]) {
       const checked = limits.checkQueue(queue)
-      const list = many ? 'items' : ''
-      if (items.length === 0) throw limits.invalid('items', 'must not be empty')
       if (items.length > limits.LIMITS.pushMany) throw limits.invalid('items', `may have at most ${limits.LIMITS.pushMany} items (has ${items.length})`)
-      const jobs = items.map((item, i) => newJob(item, many ? `${list}[${i}].` : ''))
-      const run = await commit(call, { needs: [['queues', checked]], rooms: operations.PUSH_ROOMS, run: (work) => operations.push(work, checked, jobs) })
-      if (jobs.some(({ http }) => http)) await serveRequests(checked)
-      return run
+      const jobs = items.map((item, i) => newJob(item, `items[${i}].`))
+      return commit(call, { needs: [['queues', checked]], rooms: operations.PUSH_ROOMS, run: (work) => operations.push(work, checked, jobs) })
     },
 
     async pull(call, queue: string, count: number, options: { leaseMs?: number; waitMs?: number } = {}) {
@@ -317,11 +313,36 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
     say({ t: 'reply', id, reply })
   }
 
+  /** Separate calls, one operation: each is checked by itself, and should the shared commit fail, each is tried by itself. */
+  async function pushes(queue: string, ids: readonly number[], items: readonly PushInput[]): Promise<void> {
+    const refuse = (id: number, error: unknown): void => { say({ t: 'reply', id, reply: { error: toEnvelope(error) } }) }
+    const good: Array<{ readonly id: number; readonly job: NewJob }> = []
+    ids.forEach((id, i) => {
+      try {
+        limits.checkQueue(queue)
+        const item = items[i]
+        if (item) good.push({ id, job: newJob(item, '') })
+      } catch (error) { refuse(id, error) }
+    })
+    const store = async (part: typeof good): Promise<void> => {
+      const calls = part.map(({ id }) => id)
+      const jobs = part.map(({ job }) => job)
+      const run = await committer.submit({ needs: [['queues', queue]], rooms: operations.PUSH_ROOMS, run: (work) => operations.push(work, queue, jobs), call: { client, ids: calls, reply: (value) => value } })
+      say({ t: 'pushed', ids: calls, run })
+    }
+    if (good.length === 0) return
+    try { await store(good) } catch (error) {
+      for (const one of good) await (good.length === 1 ? Promise.reject(error as Error) : store([one])).catch((cause: unknown) => { refuse(one.id, cause) })
+    }
+    if (good.some(({ job }) => job.http)) await serveRequests(queue)
+  }
+
   const host: Host = {
     take(confirmed, messages) {
       committer.confirm(client, confirmed)
       for (const message of messages) switch (message.t) {
         case 'call': void answer(message.id, message.method, message.args); break
+        case 'pushes': void pushes(message.queue, message.ids, message.items); break
         case 'forget': waits.get(message.id)?.abort(new HoldfastError('TIMEOUT', 'The caller stopped waiting')); break
         case 'ended': engine.ended(message.processor, message.endings); break
         case 'report': void reportFor(message); break
@@ -352,7 +373,7 @@ const edited = (data: unknown): { readonly edited?: limits.Size } => {
   return { edited: limits.checkSize('data', data, limits.LIMITS.data) }
 }
 
-function newJob({ name, data, options, http }: { readonly name: string; readonly data: unknown; readonly options?: NewJob['options']; readonly http?: RequestInput }, at: string): NewJob {
+function newJob({ name, data, options, http }: PushInput, at: string): NewJob {
   limits.checkName(`${at}name`, name, limits.LIMITS.jobName)
   rules.checkPushOptions(`${at}options`, options)
   const size = limits.checkSize(`${at}data`, data, limits.LIMITS.data)
@@ -363,12 +384,20 @@ function newJob({ name, data, options, http }: { readonly name: string; readonly
 async function settledReplies(engine: Engine, client: string, unsettled: readonly number[]): Promise<Array<readonly [number, Reply]>> {
   if (unsettled.length === 0) return []
   const stored = await reads.readReceipt(engine.store.connection, client)
+  const applied = stored.flatMap(([ids, reply]) => ids.map((id, n) => [id, ids.length > 1 ? nthReply(reply as Reply, n) : reply as Reply] as const))
   // A call that waited left several; the last one is its answer.
-  const wanted = new Map(stored.filter(([id]) => unsettled.includes(id)) as Array<readonly [number, Reply]>)
+  const wanted = new Map(applied.filter(([id]) => unsettled.includes(id)))
   return Promise.all([...wanted].map(async ([id, reply]) => {
     const claim = 'value' in reply ? reply.value as { readonly box?: number; readonly token?: string; readonly jobs?: unknown } | undefined : undefined
     if (typeof claim?.box !== 'number' || !Array.isArray(claim.jobs)) return [id, reply] as const
     const lease = (await reads.readLeases(engine.store.connection, client)).find(({ box }) => box === claim.box)
     return [id, { value: { ...claim, jobs: lease ? await reads.readBox(engine.store.connection, lease) : [] } }] as const
   }))
+}
+
+/** Pushes that shared an operation share its receipt: each has one id of the run. */
+function nthReply(reply: Reply, n: number): Reply {
+  if ('error' in reply) return reply
+  const run = reply.value as IdRun
+  return { value: { ...run, first: run.first + n, count: 1 } }
 }

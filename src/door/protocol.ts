@@ -1,16 +1,21 @@
 /** What crosses between a page and its worker. Types only. */
 import type { ErrorEnvelope } from '../core/errors.ts'
+import type { IdRun } from '../core/id.ts'
+import type { PushOptions } from '../core/push.ts'
 import type { QueueEvent } from '../queue.ts'
+import type { RequestInput } from './request.ts'
 import type { AttemptReport, Run, RunEnding } from '../runner/runner.ts'
 
 /** The calls a page may make; anything else is refused. */
 export type Method =
-  | 'push' | 'pull' | 'ackMany' | 'fail' | 'heartbeat' | 'report' | 'release' | 'snooze' | 'waitFor' | 'cancel' | 'promote' | 'update' | 'retry' | 'remove'
+  | 'pushMany' | 'pull' | 'ackMany' | 'fail' | 'heartbeat' | 'report' | 'release' | 'snooze' | 'waitFor' | 'cancel' | 'promote' | 'update' | 'retry' | 'remove'
   | 'retryAll' | 'removeAll' | 'get' | 'list' | 'stats' | 'queues' | 'configure' | 'pause' | 'resume'
   | 'process' | 'pauseProcessor' | 'stopProcessor' | 'idle' | 'steps' | 'storeStep' | 'close'
 
 export type ToHost =
   | { readonly t: 'call'; readonly id: number; readonly method: Method; readonly args: readonly unknown[] }
+  /** Pushes of one microtask into one queue: separate calls, one operation. */
+  | { readonly t: 'pushes'; readonly queue: string; readonly ids: readonly number[]; readonly items: readonly PushInput[] }
   /** The caller no longer waits. */
   | { readonly t: 'forget'; readonly id: number }
   | { readonly t: 'ended'; readonly processor: string; readonly endings: readonly RunEnding[] }
@@ -20,10 +25,15 @@ export type ToHost =
   /** The page is being hidden for good or frozen, or is back. */
   | { readonly t: 'suspend'; readonly on: boolean }
 
+/** A push as it crosses. */
+export interface PushInput { readonly name: string; readonly data: unknown; readonly options?: PushOptions; readonly http?: RequestInput }
+
 export type Reply = { readonly value: unknown } | { readonly error: ErrorEnvelope }
 
 export type ToPage =
   | { readonly t: 'reply'; readonly id: number; readonly reply: Reply }
+  /** The answers to `pushes` that were stored: the n-th call's job is the n-th of the run. */
+  | { readonly t: 'pushed'; readonly ids: readonly number[]; readonly run: IdRun }
   | { readonly t: 'run'; readonly processor: string; readonly slots: number; readonly runs: readonly Run[] }
   | { readonly t: 'abort'; readonly processor: string; readonly key: string; readonly reason: ErrorEnvelope }
   | { readonly t: 'giveBack'; readonly processor: string }

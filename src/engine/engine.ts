@@ -13,6 +13,7 @@ import type { Committed } from '../store/committer.ts'
 import * as operations from '../store/operations.ts'
 import { getJob, readBox, readLeases } from '../store/reads.ts'
 import { openStore, type Store } from '../store/store.ts'
+import type { Env } from '../store/work.ts'
 import { ProcessorState, type ProcessorOptions } from './processor.ts'
 import { createUpkeep } from './upkeep.ts'
 
@@ -78,7 +79,7 @@ export function createEngine(options: EngineOptions): Engine {
   let suspended = false
   let degraded = false
 
-  const env = (): { now: number; random: () => number; token: () => string } => ({ now: clock.now(), random, token })
+  const env = (): Env => ({ now: clock.now(), random, token, heard: listening || othersListen })
   const store = openStore(name, {
     durability: options.durability, env, sleep: (ms) => new Promise((resolve) => { clock.after(ms, resolve) }), committed,
     failed(error) { if (!degraded) { degraded = true; say([{ type: 'degraded', at: clock.now(), message: error instanceof Error ? error.message : String(error) }]) } },

@@ -25,7 +25,7 @@ export interface ProcessorOptions {
 }
 
 const AHEAD_MS = 100
-const MOST_AHEAD = 256
+const MOST_AHEAD = 1024
 
 export class ProcessorState {
   readonly held = new Map<string, Run>()

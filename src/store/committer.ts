@@ -24,7 +24,7 @@ export interface Operation<T> {
   /** May be lost by a power failure: heartbeats, progress, logs. */
   readonly relaxed?: boolean
   /** The client's call: its answer is stored with what it did. */
-  readonly call?: { readonly client: string; readonly id: number; readonly reply: (result: T) => unknown }
+  readonly call?: { readonly client: string; readonly ids: readonly number[]; readonly reply: (result: T) => unknown }
 }
 
 /** What a commit tells the rest of the world. */
@@ -48,6 +48,18 @@ type Outcome = { readonly ok: true; readonly value: unknown } | { readonly ok: f
 /** A stored answer, in the shape in which it would have been sent. */
 const replyOf = (call: NonNullable<Operation<unknown>['call']>, outcome: Outcome): unknown =>
   outcome.ok ? { value: call.reply(outcome.value) } : { error: toEnvelope(outcome.error) }
+
+function repliesOf(group: readonly Waiting[], outcomes: readonly Outcome[]): Map<string, Array<ReceiptRow['replies'][number]>> {
+  const byClient = new Map<string, Array<ReceiptRow['replies'][number]>>()
+  group.forEach(({ operation: { call } }, i) => {
+    const outcome = outcomes[i]
+    if (!call || !outcome) return
+    const list = byClient.get(call.client) ?? []
+    list.push([call.ids, replyOf(call, outcome)])
+    byClient.set(call.client, list)
+  })
+  return byClient
+}
 
 function storageError(error: unknown): HoldfastError {
   if (isHoldfastError(error)) return error
@@ -75,7 +87,7 @@ const scopeOf = (group: readonly Waiting[]): Room[] =>
 export function createCommitter(connection: Connection, { env, strict, committed, failed }: CommitterOptions): Committer {
   const waiting: Waiting[] = []
   let running: Promise<void> | undefined
-  const receipts = new Map<string, Map<number, unknown>>()
+  const receipts = new Map<string, ReceiptRow['replies']>()
   let memory: Memory | undefined
   /** Whether the last commit found the database as the one before had left it: while other tabs write too, remembering does not pay. */
   let undisturbed = false
@@ -155,28 +167,12 @@ export function createCommitter(connection: Connection, { env, strict, committed
 
   /** The answers a client has not confirmed, stored with what they answer: after a crash they tell "applied" from "not applied". */
   function addReceipts(work: Work, group: readonly Waiting[], outcomes: readonly Outcome[]): void {
-    const fresh = new Map<string, Array<readonly [number, unknown]>>()
-    group.forEach(({ operation: { call } }, i) => {
-      const outcome = outcomes[i]
-      if (!call || !outcome) return
-      const list = fresh.get(call.client) ?? []
-      list.push([call.id, replyOf(call, outcome)])
-      fresh.set(call.client, list)
-    })
-    for (const [client, replies] of fresh) {
-      const row: ReceiptRow = { client, at: work.now, replies: [...(receipts.get(client) ?? []), ...replies] }
-      work.put('receipts', client, row)
-    }
+    for (const [client, replies] of repliesOf(group, outcomes))
+      work.put('receipts', client, { client, at: work.now, replies: [...(receipts.get(client) ?? []), ...replies] })
   }
 
   function remember(group: readonly Waiting[], outcomes: readonly Outcome[]): void {
-    group.forEach(({ operation: { call } }, i) => {
-      const outcome = outcomes[i]
-      if (!call || !outcome) return
-      let replies = receipts.get(call.client)
-      if (!replies) receipts.set(call.client, replies = new Map())
-      replies.set(call.id, replyOf(call, outcome))
-    })
+    for (const [client, replies] of repliesOf(group, outcomes)) receipts.set(client, [...(receipts.get(client) ?? []), ...replies])
   }
 
   return {
@@ -187,7 +183,7 @@ export function createCommitter(connection: Connection, { env, strict, committed
     }),
     confirm(client, before) {
       const replies = receipts.get(client)
-      if (replies) for (const id of replies.keys()) if (id < before) replies.delete(id)
+      if (replies) receipts.set(client, replies.filter(([ids]) => ids.some((id) => id >= before)))
     },
     async idle() { while (running) await running },
   }

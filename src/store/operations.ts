@@ -2,7 +2,7 @@
 import { makeId, type IdRun } from '../core/id.ts'
 import { isHoldfastError } from '../core/envelope.ts'
 import { HoldfastError } from '../core/errors.ts'
-import type { Job } from '../core/job.ts'
+import type { Job, State } from '../core/job.ts'
 import { isFinal } from '../core/job.ts'
 import { parseLane } from '../core/lane.ts'
 import { createJob, isLarge, type NewJob } from '../core/push.ts'
@@ -11,7 +11,7 @@ import type { Size } from '../core/limits.ts'
 import { invalidState, transition, type JobEvent, type Outcome } from '../core/transition.ts'
 import type { BulkResult, QueueSettings } from '../queue.ts'
 import { head, PAGE_JOBS, remove, takeFirst, jobBytes, type LaneView } from './lane-view.ts'
-import { appendNew, count, enter, eventOf, forget, leave, locate, setLane, withLease, withReport } from './rooms.ts'
+import { appendNew, count, enter, eventOf, forget, leave, locate, setLane, store, withLease, withReport } from './rooms.ts'
 import { bucketsOf, type LeaseRow, type QueueRow, type Report, type Room } from './schema.ts'
 import type { Work } from './work.ts'
 
@@ -280,25 +280,51 @@ export type Ended = { readonly ok: true; readonly job: Job } | { readonly ok: fa
 /** Ends attempts. Each must prove its lease; one that cannot changes nothing, and the others are done. */
 export async function settle(work: Work, endings: readonly Ending[]): Promise<Ended[]> {
   const results: Ended[] = []
-  const leases = new Map<number, { lease: LeaseRow; left: Set<number> }>()
+  const leases = new Map<number, { lease: LeaseRow; left: Set<number>; tally: Tally }>()
+  const tallies = new Map<string, Tally>()
   for (const ending of endings) {
     let held = leases.get(ending.box)
     if (!held) {
       const lease = await work.get('leases', ending.box)
-      if (lease) leases.set(ending.box, held = { lease, left: new Set(lease.left) })
+      if (lease) {
+        let tally = tallies.get(lease.queue)
+        if (!tally) tallies.set(lease.queue, tally = startTally(await work.queue(lease.queue)))
+        leases.set(ending.box, held = { lease, left: new Set(lease.left), tally })
+      }
     }
     if (!held || held.lease.token !== ending.token || !held.left.has(ending.seq)) { results.push({ ok: false }); continue }
-    const { lease } = held
+    const { lease, tally } = held
     const job = ending.job ?? (await boxOf(work, ending.box)).find(({ seq }) => seq === ending.seq)
     if (!job) throw new Error(`box ${ending.box} does not hold job ${ending.seq}`)
     held.left.delete(ending.seq)
-    const ended = await endLeased(work, lease, withReport(withLease({ ...job, state: 'active' }, lease), ending.report), ending.event)
-    if (ending.origin) await (ending.origin.closed ? closeOrigin(work, ending.origin.origin, ending.origin.closed.reason, ending.origin.closed.afterMs) : openOrigin(work, ending.origin.origin))
-    if (ending.origin) work.wakes.add(lease.queue)
-    results.push({ ok: true, job: ended })
+    const claimed = job.state === 'active' ? job : { ...job, state: 'active' as const }
+    const ended = endLeased(work, tally, lease, withReport(withLease(claimed, lease), ending.report), ending.event)
+    results.push({ ok: true, job: ended instanceof Promise ? await ended : ended })
+    if (ending.origin) {
+      await (ending.origin.closed ? closeOrigin(work, ending.origin.origin, ending.origin.closed.reason, ending.origin.closed.afterMs) : openOrigin(work, ending.origin.origin))
+      work.wakes.add(lease.queue)
+    }
   }
   for (const { lease, left } of leases.values()) if (left.size !== lease.left.length) putLease(work, lease, left)
+  for (const tally of tallies.values()) putTally(work, tally)
   return results
+}
+
+/** A queue's row while many of its leased jobs end: what each changes is summed, and written once. */
+interface Tally { row: QueueRow; active: number; readonly ended: Partial<Record<State, number>>; readonly leased: Map<string, number> }
+
+const startTally = (row: QueueRow): Tally => ({ row, active: 0, ended: {}, leased: new Map() })
+
+function putTally(work: Work, { row, active, ended, leased }: Tally): void {
+  if (active === 0) return
+  const counts: Record<State, number> = { ...row.counts, active: row.counts.active + active }
+  for (const [state, by] of Object.entries(ended) as Array<[State, number]>) counts[state] += by
+  const processors = { ...row.processors }
+  for (const [id, by] of leased) {
+    const share = processors[id]
+    if (share) processors[id] = { ...share, leased: share.leased + by }
+  }
+  work.putQueue({ ...row, counts, processors })
 }
 
 function putLease(work: Work, lease: LeaseRow, left: ReadonlySet<number>): void {
@@ -307,27 +333,31 @@ function putLease(work: Work, lease: LeaseRow, left: ReadonlySet<number>): void 
   work.delete('boxes', lease.box)
 }
 
-/** One leased job leaves its box: counters, room, events. */
-async function endLeased(work: Work, lease: LeaseRow, job: Job, event: JobEvent): Promise<Job> {
-  const counted = count(await work.queue(job.queue), 'active', -1)
-  const share = lease.processor === undefined ? undefined : counted.processors[lease.processor]
-  const row = share && lease.processor !== undefined ? { ...counted, processors: { ...counted.processors, [lease.processor]: { ...share, leased: share.leased - 1 } } } : counted
+/** One leased job leaves its box: counters, room, events. A promise only where its place must be read. */
+function endLeased(work: Work, tally: Tally, lease: LeaseRow, job: Job, event: JobEvent): Job | Promise<Job> {
+  tally.active--
+  if (lease.processor !== undefined) tally.leased.set(lease.processor, (tally.leased.get(lease.processor) ?? 0) - 1)
   // A handler that asks for its own end may have it at once.
   const outcome = event.type === 'cancel' ? transition({ ...job, cancelRequested: { reason: event.reason, remove: false } }, { type: 'release' }, work.now) : transition(job, event, work.now)
   if (outcome.kind !== 'moved' && outcome.kind !== 'gone') throw invalidState(job, event.type)
   const stored = outcome.job.large ? { ...outcome.job, data: undefined } : outcome.job
   if (isFinal(stored.state) && lease.steps?.includes(job.seq)) work.deleteRange('steps', IDBKeyRange.bound([job.seq], [job.seq, []]))
   announce(work, stored, event)
-  if (row.settings.concurrency != null || !lease.processor) work.wakes.add(row.queue)
-  work.putQueue(await settleOutcome(work, row, { ...outcome, job: stored }, false))
-  return outcome.job
+  if (tally.row.settings.concurrency != null || !lease.processor) work.wakes.add(job.queue)
+  if (outcome.kind === 'gone') { forget(work, stored); work.final(stored); return outcome.job }
+  if (stored.state !== 'waiting') {
+    store(work, stored)
+    tally.ended[stored.state] = (tally.ended[stored.state] ?? 0) + 1
+    return outcome.job
+  }
+  return enter(work, tally.row, stored).then((row) => { tally.row = row; return outcome.job })
 }
 
 /** Stores what a transition decided, for a job that is in no room now. */
-async function settleOutcome(work: Work, row: QueueRow, outcome: Outcome, tell = true): Promise<QueueRow> {
-  if (outcome.kind === 'gone') { forget(work, outcome.job); work.final(outcome.job); if (tell) work.emit('removed', outcome.job); return row }
+async function settleOutcome(work: Work, row: QueueRow, outcome: Outcome): Promise<QueueRow> {
+  if (outcome.kind === 'gone') { forget(work, outcome.job); work.final(outcome.job); work.emit('removed', outcome.job); return row }
   if (outcome.kind !== 'moved') return row
-  if (tell) work.emit(eventOf(outcome.job.state), outcome.job, outcome.job.reason === undefined ? {} : { reason: outcome.job.reason })
+  work.emit(eventOf(outcome.job.state), outcome.job, outcome.job.reason === undefined ? {} : { reason: outcome.job.reason })
   return enter(work, row, outcome.job)
 }
 
@@ -347,12 +377,14 @@ export async function recover(work: Work, box: number, seqs?: readonly number[],
   const lost = seqs ? lease.left.filter((seq) => seqs.includes(seq)) : lease.left
   const jobs = await boxOf(work, box)
   const left = new Set(lease.left)
+  const tally = startTally(await work.queue(lease.queue))
   for (const seq of lost) {
     const job = jobs.find((one) => one.seq === seq)
     if (!job) continue
     left.delete(seq)
-    await endLeased(work, lease, withLease({ ...job, state: 'active' }, lease), event === 'stall' ? { type: 'stall', owner: lease.owner, maxStalls: MAX_STALLS } : { type: 'release' })
+    await endLeased(work, tally, lease, withLease({ ...job, state: 'active' }, lease), event === 'stall' ? { type: 'stall', owner: lease.owner, maxStalls: MAX_STALLS } : { type: 'release' })
   }
+  putTally(work, tally)
   putLease(work, lease, left)
   work.summons.add(lease.owner)
   return lost.length

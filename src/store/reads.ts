@@ -4,7 +4,7 @@ import { STATES, type Job, type State } from '../core/job.ts'
 import type { Counts, QueueStats } from '../queue.ts'
 import type { Connection } from './connection.ts'
 import { locate } from './rooms.ts'
-import { ROOMS, type Database, type LeaseRow, type QueueRow, type ReadTx, type Room } from './schema.ts'
+import { ROOMS, type Database, type LeaseRow, type QueueRow, type ReadTx, type ReceiptRow, type Room } from './schema.ts'
 import { emptyCounts } from './work.ts'
 
 export const read = (db: Database, rooms: readonly Room[] = ROOMS): ReadTx => db.transaction(rooms as Room[], 'readonly') as ReadTx
@@ -87,7 +87,7 @@ export const readBox = (connection: Connection, lease: LeaseRow): Promise<Job[]>
   return Promise.all((jobs ?? []).map(async (job) => job.large ? { ...job, data: (await tx.objectStore('payloads').get(job.seq))?.data } : job))
 })
 
-export const readReceipt = (connection: Connection, client: string): Promise<ReadonlyArray<readonly [number, unknown]>> =>
+export const readReceipt = (connection: Connection, client: string): Promise<ReceiptRow['replies']> =>
   connection.use(async (db) => (await db.get('receipts', client))?.replies ?? [])
 
 export const readSteps = (connection: Connection, seq: number): Promise<Record<string, unknown>> => connection.use(async (db) => {

@@ -39,21 +39,24 @@ export function appendNew(work: Work, row: QueueRow, jobs: readonly Job[]): Queu
   return out
 }
 
-/** Puts a job where its state belongs. */
-export async function enter(work: Work, row: QueueRow, job: Job): Promise<QueueRow> {
+/** Stores a job that does not wait for a handler where its state belongs; the caller counts it. */
+export function store(work: Work, job: Job): void {
   switch (job.state) {
-    case 'waiting': {
-      const view = await work.loadAround(job.queue, laneOf(job), job)
-      work.wakes.add(job.queue)
-      return setLane(work, row, view, insert(view, job), 1, rankOf(job))
-    }
     case 'delayed': work.put('delayed', job.seq, job); work.due(job.runAt ?? 0); break
     case 'blocked': work.put('blocked', job.seq, job); break
     case 'dead': work.put('dead', job.seq, job); work.final(job); break
     case 'completed': case 'cancelled': work.ended(job); work.final(job); break
+    case 'waiting': throw new Error('a waiting job enters its lane')
     case 'active': throw new Error('jobs become active by a claim only')
   }
-  return count(row, job.state, 1)
+}
+
+/** Puts a job where its state belongs, and counts it. */
+export async function enter(work: Work, row: QueueRow, job: Job): Promise<QueueRow> {
+  if (job.state !== 'waiting') { store(work, job); return count(row, job.state, 1) }
+  const view = await work.loadAround(job.queue, laneOf(job), job)
+  work.wakes.add(job.queue)
+  return setLane(work, row, view, insert(view, job), 1, rankOf(job))
 }
 
 /** Where a job was found. */
@@ -101,7 +104,8 @@ async function locateWaiting(tx: ReadTx | WriteTx, seq: number): Promise<Place |
 /** A claimed job with what its lease has learned since. */
 export function withLease(job: Job, lease: LeaseRow): Job {
   const cancelRequested = lease.cancels?.[job.seq]
-  return { ...withReport(job, lease.reports?.[job.seq]), ...(cancelRequested ? { cancelRequested } : {}) }
+  const reported = withReport(job, lease.reports?.[job.seq])
+  return cancelRequested ? { ...reported, cancelRequested } : reported
 }
 
 export function withReport(job: Job, report: { readonly progress?: number; readonly message?: string; readonly logs?: Job['logs'] } | undefined): Job {

@@ -116,7 +116,7 @@ export interface MetaRow {
 }
 
 /** What a client's last commits answered, until it says it has heard. */
-export interface ReceiptRow { readonly client: string; readonly at: number; readonly replies: ReadonlyArray<readonly [call: number, reply: unknown]> }
+export interface ReceiptRow { readonly client: string; readonly at: number; readonly replies: ReadonlyArray<readonly [calls: readonly number[], reply: unknown]> }
 
 export interface Schema extends DBSchema {
   waiting: { key: PageKey; value: PageRow }

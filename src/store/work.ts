@@ -8,7 +8,7 @@ import type { QueueEvent, EventType } from '../queue.ts'
 import { changes, emptyView, head, keyOf, isKnown, pageBefore, rankOf, withLoaded, type LaneView } from './lane-view.ts'
 import { bucketsOf, type HistoryRow, type MetaRow, type PageKey, type PageRow, type QueueRow, type Room, type Schema, type WriteTx } from './schema.ts'
 
-const HISTORY_JOBS = 64
+const HISTORY_JOBS = 256
 
 interface Entry { readonly room: Room; readonly key: IDBValidKey; readonly row: unknown; readonly dirty: boolean; readonly add: boolean }
 
@@ -24,6 +24,8 @@ export interface Env {
   random(): number
   /** 128 random bits as text. */
   token(): string
+  /** Whether anyone listens to events. */
+  readonly heard: boolean
 }
 
 const idOf = (room: Room, key: IDBValidKey): string => `${room}\n${Array.isArray(key) ? (key as Array<string | number>).join('\n') : String(key)}`
@@ -238,6 +240,7 @@ export class Work {
   // ---- what others hear ----
 
   emit(type: EventType, job: Pick<Job, 'id' | 'queue' | 'name' | 'tags'> | undefined, more: Partial<QueueEvent> = {}): void {
+    if (!this.env.heard) return
     const event: QueueEvent = { type, at: this.now, ...(job ? { id: job.id, queue: job.queue, name: job.name, ...(job.tags ? { tags: job.tags } : {}) } : {}), ...more }
     const { length } = this.#events
     this.#undo.push(() => { this.#events.length = length })

@@ -81,7 +81,7 @@ describe('lists', () => {
     expect((await queue.list({ state: 'active' })).jobs).toEqual([await queue.get(small), await queue.get(large)])
   })
 
-  it.each(['x', '[]', '{}', '[0,{},0]', '[99,null,0]', '[-1,null,0]', '[1.5,null,0]', '[0,null]'])('refuse a cursor that is none: %s', async (cursor) => {
+  it.each(['x', '[]', '{}', '[0,{},0]', '[99,null,0]', '[-1,null,0]', '[1.5,null,0]'])('refuse a cursor that is none: %s', async (cursor) => {
     const queue = await tab()
     await queue.push(Q, 'welcome', 1)
     await expect(queue.list({ cursor })).rejects.toMatchObject({ code: 'VALIDATION', details: { field: 'filter.cursor' } })

@@ -5,20 +5,17 @@
 import 'fake-indexeddb/auto'
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { openQueue } from '../../src/index.ts'
 import { commandsFor, counts, Q, type Real } from './support/commands.ts'
 import { faults, forget, freshName, stored, waitingOf } from './support/database.ts'
 import { Model } from './support/model.ts'
+import { entryOf } from './support/tabs.ts'
 
 const RUNS = Number(process.env.MODEL_RUNS ?? 200)
 const { MODEL_SEED, MODEL_PATH, MODEL_REPLAY } = process.env
 
-/** A second entry of the same page, which is what another tab would be: it shares nothing but the database. */
-const otherTab = async (): Promise<typeof openQueue> => (await import(`${'../../src/index.ts'}?tab=2`) as typeof import('../../src/index.ts')).openQueue
-
 async function live(handles: number, commands: Iterable<fc.AsyncCommand<Model, Real>>): Promise<void> {
   const name = freshName()
-  const openers = [openQueue, await otherTab()].slice(0, handles)
+  const openers = await Promise.all(Array.from({ length: handles }, (_, tab) => entryOf(tab)))
   const queues = await Promise.all(openers.map((open) => open(name, { worker: false })))
   const model = new Model()
   try {

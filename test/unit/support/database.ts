@@ -5,7 +5,9 @@ import type { Job, State } from '../../../src/core/job.ts'
 import { laneOf } from '../../../src/core/lane.ts'
 import { bucketsOf, ROOMS, type Room, type Schema } from '../../../src/store/schema.ts'
 
-export type Stored = { readonly [R in Room]: ReadonlyArray<Schema[R]['value']> }
+type Rows = { readonly [R in Room]: ReadonlyArray<Schema[R]['value']> }
+/** All rows; those whose key is not in them with their key. */
+export type Stored = Omit<Rows, 'boxes' | 'archives'> & { readonly boxes: ReadonlyArray<Schema['boxes']['value'] & { readonly key: number }>; readonly archives: ReadonlyArray<Schema['archives']['value'] & { readonly key: number }> }
 
 let databases = 0
 /** A name that no other test of this process uses. */
@@ -14,7 +16,11 @@ export const freshName = (): string => `unit-${++databases}`
 export async function stored(name: string): Promise<Stored> {
   const db = await openDB<Schema>(`holdfast:${name}`)
   const tx = db.transaction(ROOMS as Room[])
-  const rows = await Promise.all(ROOMS.map(async (room) => [room, await tx.objectStore(room).getAll()] as const))
+  const rows = await Promise.all(ROOMS.map(async (room) => {
+    const store = tx.objectStore(room)
+    const [keys, values] = await Promise.all([store.getAllKeys(), store.getAll()])
+    return [room, store.keyPath === null ? values.map((value, i) => ({ ...value, key: keys[i] })) : values] as const
+  }))
   db.close()
   return Object.fromEntries(rows) as unknown as Stored
 }
@@ -26,7 +32,7 @@ export const waitingOf = ({ waiting }: Stored, queue: string): Job[] =>
   waiting.filter((page) => page.queue === queue).flatMap(({ jobs }) => jobs).sort((a, b) => b.priority - a.priority || a.position - b.position)
 
 /** Everything that is wrong with what is stored; nothing, one hopes. */
-export function faults({ waiting, leases, boxes, delayed, blocked, dead, history, payloads, queues, meta }: Stored): string[] {
+export function faults({ waiting, leases, boxes, delayed, blocked, dead, history, archives, payloads, queues, meta }: Stored): string[] {
   const found: string[] = []
   const wrong = (what: string): void => { found.push(what) }
   const places = new Map<number, string>()
@@ -48,7 +54,7 @@ export function faults({ waiting, leases, boxes, delayed, blocked, dead, history
     for (const job of jobs) place(job, at)
   })
   for (const lease of leases) {
-    const box = boxes.find((row) => row.box === lease.box)
+    const box = boxes.find(({ key }) => key === lease.box)
     if (lease.left.length === 0) wrong(`lease ${lease.box} holds nothing`)
     for (const seq of lease.left) {
       const job = box?.jobs.find((one) => one.seq === seq)
@@ -56,19 +62,24 @@ export function faults({ waiting, leases, boxes, delayed, blocked, dead, history
       else wrong(`box ${lease.box} does not hold job ${seq}`)
     }
   }
-  for (const { box } of boxes) if (!leases.some((lease) => lease.box === box)) wrong(`box ${box} has no lease`)
+  for (const { key } of boxes) if (!leases.some(({ box }) => box === key)) wrong(`box ${key} has no lease`)
   for (const [room, jobs] of Object.entries({ delayed, blocked, dead })) for (const job of jobs) {
     place(job, room)
     if (job.state !== room) wrong(`${room} holds job ${job.seq}, which is ${job.state}`)
   }
-  for (const row of history) for (const job of row.jobs) {
-    place(job, 'history')
-    if (job.state !== row.state || job.queue !== row.queue) wrong(`history of ${row.queue} ${row.state} holds job ${job.seq} of ${job.queue}, which is ${job.state}`)
+  for (const { queue, state, order, seqs, large = [], buckets } of history) {
+    const at = `history ${queue} ${state} ${order}`
+    const jobs = archives.find(({ key }) => key === order)?.jobs ?? []
+    if (jobs.length === 0 || jobs.map(({ seq }) => seq).join() !== seqs.join()) wrong(`${at} names ${seqs.join()}, but holds ${jobs.map(({ seq }) => seq).join()}`)
+    if (jobs.some((job) => job.state !== state || job.queue !== queue)) wrong(`${at} holds a job that belongs elsewhere`)
+    if (jobs.some((job) => job.large && !large.includes(job.seq))) wrong(`${at} does not name its large jobs`)
+    if (bucketsOf(seqs).some((bucket) => !buckets.includes(bucket))) wrong(`${at} lacks a bucket of its jobs`)
+    for (const job of jobs) place(job, at)
   }
-  for (const row of [...waiting, ...history]) if (bucketsOf(row.jobs.map(({ seq }) => seq)).some((bucket) => !row.buckets.includes(bucket))) wrong('a row lacks a bucket of its jobs')
+  for (const { key } of archives) if (!history.some(({ order }) => order === key)) wrong(`the archive ${key} has no history`)
   for (const { left, buckets } of leases) if (bucketsOf(left).some((bucket) => !buckets.includes(bucket))) wrong('a lease lacks a bucket of its jobs')
 
-  const all: Job[] = [...waiting.flatMap(({ jobs }) => jobs), ...boxes.flatMap(({ jobs }) => jobs), ...delayed, ...blocked, ...dead, ...history.flatMap(({ jobs }) => jobs)]
+  const all: Job[] = [...waiting.flatMap(({ jobs }) => jobs), ...boxes.flatMap(({ jobs }) => jobs), ...delayed, ...blocked, ...dead, ...archives.flatMap(({ jobs }) => jobs)]
   const large = new Set(all.filter((job) => job.large && places.has(job.seq)).map(({ seq }) => seq))
   for (const { seq } of payloads) if (!large.has(seq)) wrong(`the data of job ${seq} was left behind`)
   for (const seq of large) if (!payloads.some((row) => row.seq === seq)) wrong(`the data of job ${seq} is missing`)
@@ -80,14 +91,15 @@ export function faults({ waiting, leases, boxes, delayed, blocked, dead, history
       waiting: waitingOf({ waiting } as unknown as Stored, queue).length, active: leases.filter((lease) => lease.queue === queue).reduce((sum, { left }) => sum + left.length, 0),
       delayed: 0, blocked: 0, dead: 0, completed: 0, cancelled: 0,
     }
-    for (const job of [...delayed, ...blocked, ...dead, ...history.flatMap(({ jobs }) => jobs)]) if (job.queue === queue) recount[job.state]++
+    for (const job of [...delayed, ...blocked, ...dead, ...archives.flatMap(({ jobs }) => jobs)]) if (job.queue === queue) recount[job.state]++
     for (const [state, n] of Object.entries(recount)) if (counts[state as State] !== n) wrong(`${queue} counts ${counts[state as State]} ${state}, but there are ${n}`)
     const names = [...new Set(pages.map(({ lane }) => lane))].sort()
     if (names.join() !== Object.keys(lanes).sort().join()) wrong(`${queue} knows the lanes ${Object.keys(lanes).join(' ')}, but there are ${names.join(' ')}`)
-    for (const [lane, { jobs, pages: n }] of Object.entries(lanes)) {
+    for (const [lane, { jobs, pages: n, ranks }] of Object.entries(lanes)) {
       const own = pages.filter((page) => page.lane === lane)
       const total = own.reduce((sum, page) => sum + page.jobs.length, 0)
       if (jobs !== total || n !== own.length) wrong(`lane ${lane} counts ${jobs} jobs in ${n} pages, but there are ${total} in ${own.length}`)
+      for (const { rank } of own) if (!ranks.includes(rank)) wrong(`lane ${lane} does not know its rank ${rank}`)
     }
   }
   return found

@@ -5,11 +5,16 @@ import { openQueue } from '../../../src/index.ts'
 import type { Queue } from '../../../src/queue.ts'
 import { forget, freshName } from './database.ts'
 
-const HOW_MANY = 3
-
-/** `openQueue` as another tab would load it. */
-export const entryOf = async (tab: number): Promise<typeof openQueue> =>
-  tab === 0 ? openQueue : (await import(`${'../../../src/index.ts'}?tab=${tab % HOW_MANY}`) as typeof import('../../../src/index.ts')).openQueue
+type Open = typeof openQueue
+/** `openQueue` as each tab would load it: a query makes another module of the same file. */
+const ENTRIES: ReadonlyArray<() => Promise<{ openQueue: Open }>> = [
+  () => Promise.resolve({ openQueue }),
+  // @ts-expect-error no file has this name
+  () => import('../../../src/index.ts?tab=1') as Promise<{ openQueue: Open }>,
+  // @ts-expect-error no file has this name
+  () => import('../../../src/index.ts?tab=2') as Promise<{ openQueue: Open }>,
+]
+export const entryOf = async (tab: number): Promise<Open> => (await ENTRIES[tab]!()).openQueue
 
 /** Opens a fresh queue in so many tabs, until the test is over. */
 export async function tabs(count = 1): Promise<{ readonly name: string; readonly queues: Queue[] }> {
