@@ -1,3 +1,3 @@
-import { serve } from './worker.ts'
+import { exposeHost } from './door/host.ts'
 
-serve()
+exposeHost(globalThis as unknown as Parameters<typeof exposeHost>[0])

@@ -1,11 +1,12 @@
 /** `holdfast`: a durable job queue in the browser. `openQueue(name)` is all it takes. */
 import { createClient, type Client, type Held } from './door/client.ts'
+import { request } from './door/outgoing.ts'
 import { snapshot } from './door/snapshot.ts'
 import { HoldfastError } from './core/errors.ts'
 import { idsOf, type IdRun } from './core/id.ts'
 import type { Job } from './core/job.ts'
 import type {
-  BulkResult, FailResult, OpenOptions, Processor, Queue, QueueEvent, QueueMap,
+  BulkResult, FailResult, OpenOptions, Queue, QueueEvent, QueueMap,
 } from './queue.ts'
 
 const open = new Map<string, { readonly client: Client; readonly options: OpenOptions; users: number }>()
@@ -69,22 +70,23 @@ export function createQueue<M extends QueueMap = QueueMap>(name: string, options
     if (!held) throw new HoldfastError('STALE_LEASE', `This handle holds no lease on job ${String(id)}: pull it first`, { id })
     return held
   }
-  const release = (job: Job | string): void => { use().leases.delete(typeof job === 'string' ? job : job.id) }
+  const idOf = (job: Job | string): string => typeof job === 'string' ? job : job.id
+  /** Forgets a lease that is over, but not a newer one on the same job. */
+  const forget = (id: string, held: Held): void => { if (use().leases.get(id) === held) use().leases.delete(id) }
   /** Ends a pulled job by one call; its lease is over then, whatever came of it. */
   const endPulled = async <T>(job: Job | string, method: 'fail' | 'release' | 'snooze', ...args: readonly unknown[]): Promise<T> => {
     const held = leaseOf(job)
     try {
       const result = await use().call<T>(method, held, ...args)
-      release(job)
+      forget(idOf(job), held)
       return result
     } catch (error) {
-      if (error instanceof HoldfastError && error.code === 'STALE_LEASE') release(job)
+      if (error instanceof HoldfastError && error.code === 'STALE_LEASE') forget(idOf(job), held)
       throw error
     }
   }
   const ackMany = async (list: ReadonlyArray<Job | string | { readonly job: Job | string; readonly result?: unknown }>): Promise<BulkResult> => {
     const items = list.map((item) => typeof item === 'object' && 'job' in item ? item : { job: item })
-    const idOf = (job: Job | string): string => typeof job === 'string' ? job : job.id
     const refused: Array<{ id: string; message: string }> = []
     const held = items.flatMap(({ job, result }) => {
       const lease = use().leases.get(idOf(job))
@@ -92,19 +94,12 @@ export function createQueue<M extends QueueMap = QueueMap>(name: string, options
       return lease ? [{ id: idOf(job), held: lease, ...(result === undefined ? {} : { result: snapshot('result', result) }) }] : []
     })
     const ended = held.length === 0 ? [] : await use().call<ReadonlyArray<{ readonly ok: boolean }>>('ackMany', held)
-    held.forEach(({ id }, i) => {
-      use().leases.delete(id)
+    held.forEach(({ id, held: lease }, i) => {
+      forget(id, lease)
       if (!ended[i]?.ok) refused.push({ id, message: 'Its lease is over: it was recovered, ended or given to another' })
     })
     return { done: items.length - refused.length, refused }
   }
-  const processor = (id: string): Processor => ({
-    pause: () => use().call('pauseProcessor', id, true),
-    resume: () => use().call('pauseProcessor', id, false),
-    idle: () => use().call('idle', id),
-    async stop() { await use().call('stopProcessor', id); use().forget(id) },
-  })
-
   const handle: Queue = {
     name,
     async push(queue, job, data, pushOptions) {
@@ -129,9 +124,8 @@ export function createQueue<M extends QueueMap = QueueMap>(name: string, options
     },
     ackMany,
     async fail(job, error) {
-      const { describeError, thrown } = await import('./runner/outcome.ts')
-      const event = thrown(error, undefined)
-      return endPulled<FailResult>(job, 'fail', event.type === 'fail' ? event : { type: 'fail', error: describeError(error) })
+      const { name: kind, message, stack, ms } = (error instanceof Error ? error : { name: 'Error', message: String(error) }) as Error & { ms?: number }
+      return endPulled<FailResult>(job, 'fail', { name: kind, message, stack }, ms)
     },
     async heartbeat(job) { await use().call('heartbeat', leaseOf(job)) },
     async progress(job, percent, message) { await use().call('report', leaseOf(job), percent, message) },
@@ -139,11 +133,10 @@ export function createQueue<M extends QueueMap = QueueMap>(name: string, options
     async snooze(job, ms) { await endPulled(job, 'snooze', ms) },
     async process(queue, handlers, { concurrency = 1, ...unknown } = {}) {
       for (const key of Object.keys(unknown)) throw new HoldfastError('VALIDATION', `options.${key} is not an option here: use concurrency`, { field: `options.${key}` })
-      return processor(await use().process(queue, handlers, concurrency))
+      return use().process(queue, handlers, concurrency)
     },
     async fetch(input, init, fetchOptions) {
       const { queue = 'http', name: job = 'fetch', idempotency, okStatuses, allowStoredCredentials, ...pushOptions } = fetchOptions ?? {}
-      const { request } = await import('./door/outgoing.ts')
       const { data, http } = request(input, init ?? {})
       const extra = { ...(idempotency === undefined ? {} : { idempotency }), ...(okStatuses ? { okStatuses } : {}), ...(allowStoredCredentials ? { allowStoredCredentials } : {}) }
       return only(await use().call<IdRun>('push', queue, { name: job, data, options: snapshot('options', pushOptions), http: { ...http, ...extra } }))

@@ -1,6 +1,6 @@
 /** `holdfast/worker`: run handlers in the application's own worker, where throughput is highest. */
-import type { Served } from './door/host.ts'
-import { exposeHost } from './door/host.ts'
+import { exposeHost, type Served } from './door/host.ts'
+import { handlerAttempt } from './runner/handler.ts'
 import type { Handler, QueueMap, Handlers, JobOf, QueueName } from './queue.ts'
 
 export interface ServeOptions<M extends QueueMap = QueueMap> {
@@ -14,7 +14,12 @@ export interface ServeOptions<M extends QueueMap = QueueMap> {
  * Call once in a worker that a page gives to `openQueue(name, {worker: () => new Worker(…)})`. The engine then runs in that worker, beside its handlers.
  */
 export function serve<M extends QueueMap = QueueMap>({ queues = {}, concurrency = {} }: ServeOptions<M> = {}): void {
-  const served = Object.entries(queues).map(([queue, handlers]): Served => ({ queue, handlers: handlers as Served['handlers'], concurrency: concurrency[queue] ?? 1 }))
+  const served = Object.entries(queues).map(([queue, given]): Served => {
+    const handlers = given as Handler<never> | Readonly<Record<string, Handler<never>>>
+    const table = typeof handlers === 'function' ? undefined : new Map(Object.entries(handlers))
+    const execute = handlerAttempt(table ? (name) => table.get(name) : () => handlers as Handler<never>)
+    return { queue, execute, concurrency: concurrency[queue] ?? 1, ...(table ? { names: [...table.keys()] } : {}) }
+  })
   exposeHost(globalThis as unknown as Parameters<typeof exposeHost>[0], served)
 }
 

@@ -23,11 +23,11 @@ export const defaultOkStatuses = (method: string): readonly number[] => method =
 
 /**
  * @param unknownOutcome an earlier attempt of this job may have reached the server (it ended without an answer)
- * @param now epoch ms, for `Retry-After` as a date
+ * @param now epoch ms, for `Retry-After` as a date, which `parseDate` reads (epoch ms, NaN when it cannot)
  */
-export function classify(answer: Answer, okStatuses: readonly number[], unknownOutcome: boolean, now: number): Verdict {
+export function classify(answer: Answer, okStatuses: readonly number[], unknownOutcome: boolean, now: number, parseDate: (text: string) => number): Verdict {
   const { status } = answer
-  const afterMs = retryAfterMs(answer.retryAfter, now)
+  const afterMs = retryAfterMs(answer.retryAfter, now, parseDate)
   const after = afterMs === undefined ? {} : { afterMs }
   if ((status >= 200 && status < 300) || okStatuses.includes(status)) return { kind: 'done' }
   if (ORIGIN_FAULTS.has(status)) return { kind: 'origin', ...after }
@@ -36,29 +36,13 @@ export function classify(answer: Answer, okStatuses: readonly number[], unknownO
   return { kind: 'dead' }
 }
 
+/** The one form of date that servers may send (RFC 9110 §5.6.7); anything else is read differently by each parser. */
+const IMF_FIXDATE = /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/
+
 /** `Retry-After` in ms from now, from seconds or an HTTP date (RFC 9110 §10.2.3); undefined when absent or malformed. At most a day. */
-export function retryAfterMs(header: string | undefined, now: number): number | undefined {
+export function retryAfterMs(header: string | undefined, now: number, parseDate: (text: string) => number): number | undefined {
   const text = header?.trim()
   if (!text) return undefined
-  const ms = /^\d+$/.test(text) ? Number(text) * 1000 : parseHttpDate(text) - now
+  const ms = /^\d+$/.test(text) ? Number(text) * 1000 : IMF_FIXDATE.test(text) ? parseDate(text) - now : NaN
   return Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), 86_400_000)
-}
-
-const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']
-
-/** IMF-fixdate only, the one form servers may send. */
-function parseHttpDate(text: string): number {
-  const m = /^[A-Z][a-z]{2}, (\d{2}) ([A-Z][a-z]{2}) (\d{4}) (\d{2}):(\d{2}):(\d{2}) GMT$/.exec(text)
-  if (!m) return NaN
-  const [year, month, day] = [Number(m[3]), MONTHS.indexOf(m[2] ?? '') + 1, Number(m[1])]
-  return month === 0 ? NaN : (daysFromCivil(year, month, day) * 86_400 + Number(m[4]) * 3600 + Number(m[5]) * 60 + Number(m[6])) * 1000
-}
-
-/** Days since 1970-01-01 of a Gregorian date (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms"). */
-function daysFromCivil(year: number, month: number, day: number): number {
-  const y = month <= 2 ? year - 1 : year
-  const era = Math.floor(y / 400)
-  const yearOfEra = y - era * 400
-  const dayOfYear = Math.floor((153 * (month + (month > 2 ? -3 : 9)) + 2) / 5) + day - 1
-  return era * 146_097 + yearOfEra * 365 + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100) + dayOfYear - 719_468
 }

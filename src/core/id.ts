@@ -13,11 +13,6 @@ export function makeId(ms: number, random: number, seq: number): string {
   return `${time.slice(0, 8)}-${time.slice(8)}-7${randA}-${variant}-${hex(randB & 0xff, 2)}${hex(seq, 10)}`
 }
 
-const pattern = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
-
-/** The sequence number inside an id, or undefined when it is no id of ours. */
-export const seqOf = (id: string): number | undefined => pattern.test(id) ? parseInt(id.slice(26), 16) : undefined
-
 /** One commit's new ids, as few numbers: `count` consecutive sequence numbers from `first`. It crosses realms instead of the strings. */
 export interface IdRun { readonly ms: number; readonly random: number; readonly first: number; readonly count: number }
 

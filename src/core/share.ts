@@ -1,16 +1,18 @@
 /** How the tabs share a queue's concurrency. */
 
-export interface Share { readonly want: number; readonly has: number }
+export interface Share {
+  readonly has: number
+  /** It found jobs that it could run, and no share to run them with. */
+  readonly hungry?: boolean
+}
 
 /**
- * How many jobs a processor may run at once. Never more than `total` together; one that hungers gets its fair part as soon as others end jobs; what already
- * runs (`running`) is never taken away.
+ * How many jobs a processor may run at once: never more than `total` together. While another is hungry nobody keeps more than its fair part, and where
+ * there are fewer places than claimants they take turns. What already runs (`running`) is never taken away.
  */
 export function fairShare(total: number, mine: { readonly want: number; readonly running: number }, others: readonly Share[]): number {
-  const taken = others.reduce((sum, { has }) => sum + has, 0)
-  const free = Math.max(0, total - taken)
-  const claimants = 1 + others.filter(({ want }) => want > 0).length
-  const fair = Math.max(1, Math.floor(total / claimants))
-  const hungry = others.some(({ want, has }) => has < Math.min(want, fair))
-  return Math.max(mine.running, Math.min(mine.want, free, hungry ? fair : Infinity))
+  const free = Math.max(0, total - others.reduce((sum, { has }) => sum + has, 0))
+  const fair = Math.floor(total / (1 + others.filter(({ has, hungry }) => has > 0 || hungry).length))
+  const isHungry = others.some(({ hungry }) => hungry)
+  return Math.max(mine.running, Math.min(mine.want, free, isHungry ? fair : Infinity))
 }

@@ -4,10 +4,9 @@ import { fromEnvelope, HoldfastError } from '../core/errors.ts'
 import { systemClock as clock, sleep } from '../platform/clock.ts'
 import { ownerLock } from '../core/owner.ts'
 import { webLocks } from '../platform/locks.ts'
-import type { EventType, Handler, OpenOptions, QueueEvent } from '../queue.ts'
-import type { RunEnding, Runner } from '../runner/runner.ts'
-import { keyOf } from '../runner/key.ts'
+import type { EventType, Handler, OpenOptions, Processor, QueueEvent } from '../queue.ts'
 import { batcher } from './batch.ts'
+import type { PageProcessors } from './page-processors.ts'
 import type { HostApi, Method, PushInput, Reply, ToHost, ToHostBatch, ToPage, Welcome } from './protocol.ts'
 import { urlWorker } from './spawn.ts'
 
@@ -17,25 +16,13 @@ const SETTLE_MS = 10_000
 interface Call { readonly method: Method | 'push'; readonly args: readonly unknown[]; resolve(value: unknown): void; reject(error: unknown): void; giveUp?: () => void }
 export interface Held { readonly box: number; readonly token: string; readonly seq: number }
 
-interface PageProcessor {
-  readonly runner: Runner
-  readonly queue: string
-  readonly names: readonly string[] | undefined
-  readonly concurrency: number
-  /** Endings that no commit has confirmed: said again to a new worker. */
-  readonly unsettled: Map<string, RunEnding>
-  readonly held: Map<string, Held>
-}
-
 interface Link { readonly port: MessagePort; readonly end: () => void }
 
 export interface Client {
   call<T>(method: Method | 'push', ...args: readonly unknown[]): Promise<T>
   /** Stops waiting for a call, which is then rejected with `error`. */
   callUntil<T>(signal: AbortSignal | undefined, timeoutMs: number | undefined, method: Method, ...args: readonly unknown[]): Promise<T>
-  process(queue: string, handlers: Handler<never> | Readonly<Record<string, Handler<never>>>, concurrency: number): Promise<string>
-  runner(processor: string): Runner | undefined
-  forget(processor: string): void
+  process(queue: string, handlers: Handler<never> | Readonly<Record<string, Handler<never>>>, concurrency: number): Promise<Processor>
   /** The leases of pulled jobs, by job id. */
   readonly leases: Map<string, Held>
   on(type: EventType | '*', listener: (event: QueueEvent) => void): () => void
@@ -62,7 +49,8 @@ export function createClient(name: string, options: OpenOptions): Client {
   const locks = webLocks()
   const me = `page-${crypto.randomUUID()}`
   const calls = new Map<number, Call>()
-  const processors = new Map<string, PageProcessor>()
+  let processors: Promise<PageProcessors> | undefined
+  let pageProcessors: PageProcessors | undefined
   const leases = new Map<string, Held>()
   const listeners = new Map<EventType | '*', Set<(event: QueueEvent) => void>>()
   let lastCall = 0
@@ -158,11 +146,7 @@ export function createClient(name: string, options: OpenOptions): Client {
       if (method !== 'process') say(messageOf(id, method, args))
     }
     if (listeners.size > 0) say({ t: 'listen', on: true })
-    for (const [id, { queue, names, concurrency, unsettled }] of processors) {
-      request('process', [id, queue, names, concurrency]).then(() => {
-        if (unsettled.size > 0) say({ t: 'ended', processor: id, endings: [...unsettled.values()] })
-      }, () => {})
-    }
+    pageProcessors?.resume()
   }
 
   function fail(error: unknown): void {
@@ -195,16 +179,7 @@ export function createClient(name: string, options: OpenOptions): Client {
       case 'reply': settle(message.id, message.reply); break
       case 'pushed': message.ids.forEach((id, n) => { settle(id, { value: { ...message.run, first: message.run.first + n, count: 1 } }) }); break
       case 'events': for (const event of message.events) tell(event); break
-      case 'run': {
-        const processor = processors.get(message.processor)
-        for (const { box, token, job } of message.runs) processor?.held.set(keyOf(box, job.seq), { box, token, seq: job.seq })
-        // What ended here already is only waiting for a worker to hear of it.
-        processor?.runner.run(message.slots, message.runs.filter(({ box, job }) => !processor.unsettled.has(keyOf(box, job.seq))))
-        break
-      }
-      case 'abort': processors.get(message.processor)?.runner.abort(message.key, fromEnvelope(message.reason)); break
-      case 'giveBack': processors.get(message.processor)?.runner.giveBack(); break
-      case 'settled': for (const key of message.keys) { processors.get(message.processor)?.unsettled.delete(key); processors.get(message.processor)?.held.delete(key) } break
+      default: pageProcessors?.hear(message)
     }
   }
 
@@ -219,15 +194,12 @@ export function createClient(name: string, options: OpenOptions): Client {
 
   const online = (): void => { say({ t: 'online', online: globalThis.navigator?.onLine !== false }) }
   const backAgain = (): void => { if (document.visibilityState === 'visible') online() }
-  globalThis.addEventListener?.('online', online)
-  globalThis.addEventListener?.('offline', online)
-  globalThis.document?.addEventListener('visibilitychange', backAgain)
   const hide = (): void => { say({ t: 'suspend', on: true }) }
   const show = (): void => { say({ t: 'suspend', on: false }); online() }
-  globalThis.addEventListener?.('pagehide', hide)
-  globalThis.addEventListener?.('pageshow', show)
-  globalThis.document?.addEventListener('freeze', hide)
-  globalThis.document?.addEventListener('resume', show)
+  const watching = new AbortController()
+  const watch = (target: EventTarget | undefined, calls: Readonly<Record<string, () => void>>): void => { for (const [type, call] of Object.entries(calls)) target?.addEventListener?.(type, call, watching) }
+  watch(globalThis as unknown as EventTarget, { online, offline: online, pagehide: hide, pageshow: show })
+  watch(globalThis.document, { visibilitychange: backAgain, freeze: hide, resume: show })
 
   return {
     leases,
@@ -253,27 +225,9 @@ export function createClient(name: string, options: OpenOptions): Client {
 
     async process(queue, handlers, concurrency) {
       // Only a page that runs handlers loads what runs them.
-      const { handlerTable, pageRunner } = await import('./page-runner.ts')
-      const id = crypto.randomUUID()
-      const table = handlerTable(handlers)
-      const unsettled = new Map<string, RunEnding>()
-      const held = new Map<string, Held>()
-      const runner = pageRunner(table ? (job) => table.get(job) : () => handlers as Handler<never>, {
-        held: (key) => held.get(key) ?? { box: -1, token: '', seq: -1 },
-        ended(endings) {
-          for (const ending of endings) unsettled.set(ending.key, ending)
-          if (link) say({ t: 'ended', processor: id, endings })
-        },
-        report(key, report) { if (link) say({ t: 'report', processor: id, key, report }) },
-        request: (method, args) => request(method, args),
-      })
-      const processor: PageProcessor = { runner, queue, names: table && [...table.keys()], concurrency, unsettled, held }
-      processors.set(id, processor)
-      try { await request('process', [id, queue, processor.names, concurrency]) } catch (error) { processors.delete(id); throw error }
-      return id
+      processors ??= import('./page-processors.ts').then((loaded) => pageProcessors = loaded.pageProcessors(request, (message) => { if (link) say(message) }))
+      return (await processors).process(queue, handlers, concurrency)
     },
-    runner: (id) => processors.get(id)?.runner,
-    forget(id) { processors.delete(id) },
 
     on(type, listener) {
       const set = listeners.get(type) ?? new Set()
@@ -293,17 +247,10 @@ export function createClient(name: string, options: OpenOptions): Client {
         closed = true
         stopWatching()
         link?.end()
-        globalThis.removeEventListener?.('online', online)
-        globalThis.removeEventListener?.('offline', online)
-        globalThis.removeEventListener?.('pagehide', hide)
-        globalThis.removeEventListener?.('pageshow', show)
-        globalThis.document?.removeEventListener('freeze', hide)
-        globalThis.document?.removeEventListener('resume', show)
-        globalThis.document?.removeEventListener('visibilitychange', backAgain)
+        watching.abort()
         fail(new HoldfastError('CLOSED', 'The queue was closed before this call was settled'))
         // A handler that still runs keeps its owner's lock, so that its job is not started elsewhere meanwhile.
-        for (const { runner } of processors.values()) for (const key of runner.keys()) runner.abort(key, new HoldfastError('CLOSED', 'The queue was closed'))
-        void Promise.all([...processors.values()].map(({ runner }) => runner.idle())).then(releaseLock)
+        void (pageProcessors?.stop(new HoldfastError('CLOSED', 'The queue was closed')) ?? Promise.resolve()).then(releaseLock)
       }
     },
   }

@@ -2,8 +2,9 @@
 import { expose } from 'comlink'
 import { toEnvelope } from '../core/envelope.ts'
 import { HoldfastError } from '../core/errors.ts'
-import { seqOf, type IdRun } from '../core/id.ts'
-import type { Job } from '../core/job.ts'
+import type { IdRun } from '../core/id.ts'
+import { seqOf } from '../core/seq.ts'
+import type { Job, JobError } from '../core/job.ts'
 import * as limits from '../core/limits.ts'
 import { ownerLock } from '../core/owner.ts'
 import * as rules from '../core/rules.ts'
@@ -17,8 +18,9 @@ import { broadcastChannel } from '../platform/channel.ts'
 import { browserConnectivity } from '../platform/connectivity.ts'
 import { webLocks } from '../platform/locks.ts'
 import { taskQueue } from '../platform/task.ts'
-import type { BulkResult, Filter, Handler, ListFilter, QueueSettings } from '../queue.ts'
-import { createRunner, handlerAttempt, type Execute, type Result } from '../runner/runner.ts'
+import type { BulkResult, Filter, ListFilter, QueueSettings } from '../queue.ts'
+import { describeError } from '../runner/outcome.ts'
+import { createRunner, type Execute } from '../runner/runner.ts'
 import type { Operation } from '../store/committer.ts'
 import * as operations from '../store/operations.ts'
 import { listJobs } from '../store/list.ts'
@@ -27,8 +29,8 @@ import { batcher } from './batch.ts'
 import type { Hello, HostApi, Method, PushInput, Reply, ToHost, ToHostBatch, ToPage, Welcome } from './protocol.ts'
 import { checkRequest } from './request.ts'
 
-/** Handlers of an application's own worker, by queue. */
-export interface Served { readonly queue: string; readonly handlers: Handler<never> | Readonly<Record<string, Handler<never>>>; readonly concurrency: number }
+/** What an application's own worker runs: `names` absent: all jobs of the queue. */
+export interface Served { readonly queue: string; readonly names?: readonly string[]; readonly execute: Execute; readonly concurrency: number }
 
 const HTTP_CONCURRENCY = 4
 const chances = new Uint32Array(256)
@@ -125,11 +127,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
   }
   const known = await connection.use((db) => db.getAll('queues'))
   await Promise.all(known.filter(({ http }) => http).map(({ queue }) => serveRequests(queue)))
-  for (const { queue, handlers, concurrency } of served) {
-    const table = typeof handlers === 'function' ? undefined : new Map(Object.entries(handlers))
-    const names = table ? { names: [...table.keys()] } : {}
-    await localProcessor(queue, `${own}:${queue}:served`, concurrency, { kind: 'handlers', ...names }, handlerAttempt((job) => table ? table.get(job) : handlers as Handler<never>))
-  }
+  for (const { queue, names, execute, concurrency } of served) await localProcessor(queue, `${own}:${queue}:served`, concurrency, { kind: 'handlers', ...(names ? { names } : {}) }, execute)
 
   // ---- handlers in the page ----
 
@@ -210,8 +208,8 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
       for (const { result } of list) limits.checkSize('result', result, limits.LIMITS.result)
       return commitAs(call, endings(list.map(({ held, result }) => ({ ...held, event: { type: 'complete', ...(result === undefined ? {} : { result }) } }))), (ended) => ended.map(({ ok }) => ({ ok })))
     },
-    fail: (call, held: operations.Held, error: Result & { type: 'fail' }) =>
-      endOne(call, held, { ...error, owner: client, random: random() }),
+    fail: (call, held: operations.Held, error: JobError, ms?: number) =>
+      endOne(call, held, { type: 'fail', error: describeError(error), owner: client, random: random(), ...(error.name === 'Unrecoverable' ? { final: 'unrecoverable' } : {}), ...(error.name === 'RetryAfter' && ms !== undefined ? { afterMs: Math.max(0, ms) } : {}) }),
     release: (call, held: operations.Held) => endOne(call, held, { type: 'release' }),
     snooze(call, held: operations.Held, ms: number) {
       rules.checkMs('ms', ms)
@@ -262,7 +260,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
     configure(call, queue: string, settings: QueueSettings) {
       limits.checkQueue(queue)
       rules.checkSettings('settings', settings)
-      return commit(call, { needs: [['queues', queue]], run: (work) => operations.configure(work, queue, settings) })
+      return commit(call, { needs: [['queues', queue]], run: (work) => operations.configure(work, queue, { ...present(settings), ...(settings.defaults ? { defaults: present(settings.defaults) } : {}) }) })
     },
     pause(call, queue: string, options: { until?: number } = {}) {
       limits.checkQueue(queue)
@@ -373,11 +371,14 @@ const edited = (data: unknown): { readonly edited?: limits.Size } => {
   return { edited: limits.checkSize('data', data, limits.LIMITS.data) }
 }
 
+/** Without what is undefined, which counts as absent. */
+const present = <T extends object>(options: T): T => Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T
+
 function newJob({ name, data, options, http }: PushInput, at: string): NewJob {
   limits.checkName(`${at}name`, name, limits.LIMITS.jobName)
   rules.checkPushOptions(`${at}options`, options)
   const size = limits.checkSize(`${at}data`, data, limits.LIMITS.data)
-  return { name, data, options: options ?? {}, size: size.bytes, binary: size.binary > 0, ...(http ? { http: checkRequest(http) } : {}) }
+  return { name, data, options: present(options ?? {}), size: size.bytes, binary: size.binary > 0, ...(http ? { http: checkRequest(http) } : {}) }
 }
 
 /** What former workers of this page applied: answers to the calls it still waits for. Claimed jobs are read again from their box. */

@@ -1,4 +1,4 @@
-/** A request as the page hands it to the worker: loaded by the first `fetch`. */
+/** A request as the page hands it to the worker. */
 import { HoldfastError } from '../core/errors.ts'
 import type { FetchInit } from '../queue.ts'
 import { snapshot } from './snapshot.ts'

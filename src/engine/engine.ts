@@ -152,7 +152,7 @@ export function createEngine(options: EngineOptions): Engine {
     if (closed || suspended) { settleIdle(processor); return }
     const { options: { id, queue, owner, runs, concurrency, port } } = processor
     const count = processor.wanted
-    if (count <= 0) { settleIdle(processor); return }
+    if (count <= 0) { yieldShare(processor); settleIdle(processor); return }
     processor.claiming = true
     const { wakes } = processor
     const request: operations.ClaimRequest = {
@@ -171,6 +171,13 @@ export function createEngine(options: EngineOptions): Engine {
       processor.claiming = false
       clock.after(RETRY_SETTLE_MS, () => { pump(processor) })
     })
+  }
+
+  /** Who is paused and holds nothing lets others have its share. */
+  function yieldShare(processor: ProcessorState): void {
+    if (!processor.paused || processor.has === 0 || processor.held.size > 0 || processor.claiming) return
+    processor.has = 0
+    committer.submit({ run: (work) => operations.unregister(work, processor.options.queue, processor.options.id) }).catch(() => {})
   }
 
   function settleIdle(processor: ProcessorState): void {

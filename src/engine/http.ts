@@ -47,7 +47,7 @@ export function httpAttempt(env: HttpEnv): Execute {
         : { name: 'NetworkError', message: `No answer from ${http.method} ${http.url}: ${describeError(error).message} (offline, refused by CORS or CSP, blocked, or the server is down)` }
       return ownFault ? { event: { type: 'fail', error: failure, unanswered: true } } : { event: { type: 'release', unanswered: true }, origin: { origin, closed: { reason: failure.message } } }
     }
-    const verdict = classify({ status: response.status, ...retryAfter(response) }, http.okStatuses, job.unanswered === true || job.stalls > 0, env.clock.now())
+    const verdict = classify({ status: response.status, ...retryAfter(response) }, http.okStatuses, job.unanswered === true || job.stalls > 0, env.clock.now(), env.clock.parseDate)
     const error: JobError = { name: 'HttpError', message: `${response.status} from ${http.method} ${http.url}${excerpt(response, body)}` }
     const after = 'afterMs' in verdict && verdict.afterMs !== undefined ? { afterMs: verdict.afterMs } : {}
     switch (verdict.kind) {

@@ -4,6 +4,8 @@ export interface Clock {
   now(): number
   /** Ms that only grow while this realm is awake. */
   awake(): number
+  /** Epoch ms of an HTTP date, NaN for anything else. */
+  parseDate(text: string): number
   /** Calls back once after `ms`; returns how to stop it. */
   after(ms: number, call: () => void): () => void
 }
@@ -13,6 +15,7 @@ const LONGEST_TIMER = 2 ** 31 - 1
 export const systemClock: Clock = {
   now: () => Date.now(),
   awake: () => performance.now(),
+  parseDate: (text) => Date.parse(text),
   after(ms, call) {
     const timer = setTimeout(call, Math.min(Math.max(0, ms), LONGEST_TIMER))
     return () => { clearTimeout(timer) }

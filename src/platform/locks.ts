@@ -2,25 +2,16 @@
 export interface Locks {
   /** Holds `name` until released; resolves with `release` once held. */
   hold(name: string): Promise<() => void>
-  /** Holds `name` only if nobody does. */
-  tryHold(name: string): Promise<(() => void) | undefined>
   /** Calls back once `name` is free, that is when its holder has ended; returns how to stop waiting. */
   whenFree(name: string, call: () => void): () => void
   readonly supported: boolean
 }
 
 export function webLocks(manager: LockManager | undefined = globalThis.navigator?.locks): Locks {
-  if (!manager) return { supported: false, hold: () => Promise.resolve(() => {}), tryHold: () => Promise.resolve(undefined), whenFree: () => () => {} }
-  const request = (name: string, options: LockOptions): Promise<(() => void) | undefined> => new Promise((resolve, reject) => {
-    manager.request(name, options, (lock) => {
-      if (!lock) { resolve(undefined); return undefined }
-      return new Promise<void>((release) => { resolve(release) })
-    }).catch(reject)
-  })
+  if (!manager) return { supported: false, hold: () => Promise.resolve(() => {}), whenFree: () => () => {} }
   return {
     supported: true,
-    hold: async (name) => await request(name, {}) ?? (() => {}),
-    tryHold: (name) => request(name, { ifAvailable: true }),
+    hold: (name) => new Promise((resolve, reject) => { manager.request(name, () => new Promise<void>((release) => { resolve(release) })).catch(reject) }),
     whenFree(name, call) {
       const stop = new AbortController()
       // Aborting the wait is the one way this can reject.

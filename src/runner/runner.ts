@@ -1,12 +1,10 @@
 /** Runs handlers, in whichever realm they live: slots, timeouts, abort, progress. What became of each attempt is reported in batches. */
 import { HoldfastError } from '../core/errors.ts'
 import type { Job, JobError, LogLine } from '../core/job.ts'
-import { uncloneable } from '../core/clone.ts'
-import { LIMITS, cut } from '../core/limits.ts'
+import { LIMITS } from '../core/limits.ts'
 import type { Clock } from '../platform/clock.ts'
-import type { Context, Handler } from '../queue.ts'
 import { keyOf } from './key.ts'
-import { describeError, thrown } from './outcome.ts'
+import { describeError } from './outcome.ts'
 
 /** A claimed job and the proof of its claim. */
 export interface Run { readonly box: number; readonly token: string; readonly job: Job }
@@ -205,54 +203,4 @@ export function createRunner(host: RunnerHost, execute: Execute): Runner {
     keys: () => [...running.keys(), ...pending.map(({ box, job }) => keyOf(box, job.seq))],
     idle: () => running.size === 0 && pending.length === 0 && endings.length === 0 ? Promise.resolve() : new Promise((resolve) => { idlers.push(resolve) }),
   }
-}
-
-// ---- a user's handler as an attempt ----
-
-export function handlerAttempt(handlerOf: (name: string) => Handler<never> | undefined): Execute {
-  return (attempt) => {
-    const { job } = attempt.run
-    const handler = handlerOf(job.name) as Handler | undefined
-    if (!handler) return { event: { type: 'release' } }
-    let value: unknown
-    try { value = handler(job, new HandlerContext(attempt)) } catch (error) { return { event: thrown(error, attempt.aborted) } }
-    if (typeof (value as PromiseLike<unknown> | undefined)?.then !== 'function') return { event: completed(value) }
-    return Promise.resolve(value).then((result) => ({ event: completed(result) }), (error: unknown) => ({ event: thrown(error, attempt.aborted) }))
-  }
-}
-
-class HandlerContext implements Context {
-  readonly #attempt: Attempt
-  #steps: Promise<Record<string, unknown>> | undefined
-  constructor(attempt: Attempt) { this.#attempt = attempt }
-  get signal(): AbortSignal { return this.#attempt.signal }
-  get attempt(): number { return this.#attempt.run.job.failures + 1 }
-  get queue(): string { return this.#attempt.run.job.queue }
-  progress(percent: number, message?: string): void {
-    if (!(percent >= 0 && percent <= 100)) throw new HoldfastError('VALIDATION', `progress must be a number from 0 to 100 (got ${percent})`, { field: 'progress' })
-    this.#attempt.add({ progress: percent, ...(message === undefined ? {} : { message: cut(String(message), LIMITS.logLine) }) })
-  }
-  log(message: string): void {
-    this.#attempt.add({ logs: [{ at: this.#attempt.host.clock.now(), message: cut(String(message), LIMITS.logLine) }] })
-  }
-  heartbeat(): Promise<void> { return this.#attempt.host.heartbeat(this.#attempt.key) }
-  async step<T>(name: string, fn: () => T | Promise<T>): Promise<T> {
-    const { host, key } = this.#attempt
-    this.#steps ??= host.steps(key)
-    const done = await this.#steps
-    if (Object.hasOwn(done, name)) return done[name] as T
-    const value = await fn()
-    const stored = storable(value, 'step')
-    await host.storeStep(key, name, stored)
-    done[name] = stored
-    return value
-  }
-}
-
-const completed = (value: unknown): Result => value === undefined ? { type: 'complete' } : { type: 'complete', result: storable(value, 'result') }
-
-/** A copy that can be stored, or a marker that says why there is none: the work was done, so its end must not be lost. */
-function storable(value: unknown, field: string): unknown {
-  if (typeof value !== 'object' && typeof value !== 'function' && typeof value !== 'symbol') return value
-  try { return structuredClone(value) } catch { return { unstorable: uncloneable(field, value, structuredClone) } }
 }

@@ -148,7 +148,8 @@ export function createCommitter(connection: Connection, { env, strict, committed
     undisturbed = work.found(before)
     remember(group, outcomes)
     outcomes.forEach((outcome, i) => { if (outcome.ok) group[i]?.resolve(outcome.value); else group[i]?.reject(outcome.error) })
-    committed(work)
+    // Stored is stored: an error of whoever listens must not make it look otherwise.
+    try { committed(work) } catch (error) { queueMicrotask(() => { throw error }) }
   }
 
   async function run(work: Work, group: readonly Waiting[]): Promise<Outcome[]> {

@@ -10,6 +10,8 @@ export interface Page {
   /** Its key in the database; absent: not there yet. */
   readonly stored?: PageKey
   readonly dirty: boolean
+  /** Made of jobs pushed to the end by this very transaction: nothing can lie between it and the next such job. */
+  readonly end?: true
 }
 
 export interface LaneView {
@@ -74,10 +76,10 @@ export function withLoaded(view: LaneView, rows: readonly PageRow[], loadedTo: L
   return { ...view, loadedTo, pages: fresh.length === 0 ? view.pages : [...view.pages, ...fresh].sort((a, b) => compare(a.row, b.row.rank, b.row.first)) }
 }
 
-function splice(view: LaneView, index: number, remove: number, rows: readonly PageRow[]): LaneView {
+function splice(view: LaneView, index: number, remove: number, rows: readonly PageRow[], end = false): LaneView {
   const pages = view.pages.slice()
   const old = pages[index]
-  const fresh = rows.map((row, i): Page => remove === 1 && i === 0 && old?.stored ? { row, stored: old.stored, dirty: true } : { row, dirty: true })
+  const fresh = rows.map((row, i): Page => remove === 1 && i === 0 && old?.stored ? { row, stored: old.stored, dirty: true } : { row, dirty: true, ...(end ? { end: true as const } : {}) })
   pages.splice(index, remove, ...fresh)
   const gone = remove === 1 && rows.length === 0 && old?.stored ? [...view.gone, old.stored] : view.gone
   return { ...view, pages, gone }
@@ -92,12 +94,12 @@ export function append(view: LaneView, rank: number, jobs: readonly Job[]): Lane
   if (!head) return view
   const before = lowerBound(view.pages, rank, head.position) - 1
   const tail = view.pages[before]
-  let merge = tail && !tail.stored && tail.row.rank === rank && hasRoom(tail.row, head) ? tail : undefined
+  let merge = tail?.end && tail.row.rank === rank && hasRoom(tail.row, head) ? tail : undefined
   if (merge) { open = [...merge.row.jobs]; bytes = merge.row.bytes }
   const flush = (): void => {
     const row = rowOf(view.queue, view.lane, rank, open)
     const at = lowerBound(out.pages, rank, row.first)
-    out = splice(out, at, merge ? 1 : 0, [row])
+    out = splice(out, at, merge ? 1 : 0, [row], row.first >= 0)
     merge = undefined
     open = []
     bytes = 0

@@ -12,7 +12,7 @@ import { invalidState, transition, type JobEvent, type Outcome } from '../core/t
 import type { BulkResult, QueueSettings } from '../queue.ts'
 import { head, PAGE_JOBS, remove, takeFirst, jobBytes, type LaneView } from './lane-view.ts'
 import { appendNew, count, enter, eventOf, forget, leave, locate, setLane, store, withLease, withReport } from './rooms.ts'
-import { bucketsOf, type LeaseRow, type QueueRow, type Report, type Room } from './schema.ts'
+import { bucketsOf, type LeaseRow, type ProcessorShare, type QueueRow, type Report, type Room } from './schema.ts'
 import type { Work } from './work.ts'
 
 export const MAX_STALLS = 5
@@ -30,7 +30,8 @@ export async function push(work: Work, queue: string, items: readonly NewJob[]):
   const row = !stored.http && items.some(({ http }) => http) ? { ...stored, http: true as const } : stored
   const first = work.numbers(items.length)
   const ms = work.idTime()
-  const random = Math.floor(work.env.random() * 2 ** 34)
+  // A draw has 32 bits.
+  const random = Math.floor(work.env.random() * 2 ** 17) * 2 ** 17 + Math.floor(work.env.random() * 2 ** 17)
   const waiting: Job[] = []
   let delayed = 0
   items.forEach((item, i) => {
@@ -95,9 +96,10 @@ export async function claim(work: Work, request: ClaimRequest): Promise<Claim> {
 function withShare(work: Work, row: QueueRow, owner: string, { id, want, runs }: NonNullable<ClaimRequest['processor']>, has: number, claimed: number): QueueRow {
   const old = row.processors[id]
   const leased = (old?.leased ?? 0) + claimed
-  const share = { owner, want, has: leased === 0 ? 0 : has, leased, ...(runs.kind === 'handlers' && runs.names ? { names: runs.names } : {}) }
+  const hungry = has <= 0 && Object.keys(row.lanes).some((lane) => { const { name, origin } = parseLane(lane); return canRun(runs, name, origin) })
+  const share: ProcessorShare = { owner, want, has: leased === 0 ? 0 : has, leased, ...(hungry ? { hungry } : {}), ...(runs.kind === 'handlers' && runs.names ? { names: runs.names } : {}) }
   if (old && old.has > share.has) work.wakes.add(row.queue)
-  if (old && claimed === 0 && old.has === share.has && old.want === want) return row
+  if (old && claimed === 0 && old.has === share.has && old.want === want && old.hungry === share.hungry) return row
   return { ...row, processors: { ...row.processors, [id]: share } }
 }
 

@@ -1,5 +1,5 @@
 /** Reading without deciding: one job, a list in slices, counters, and when something is next due. */
-import { seqOf } from '../core/id.ts'
+import { seqOf } from '../core/seq.ts'
 import { STATES, type Job, type State } from '../core/job.ts'
 import type { Counts, QueueStats } from '../queue.ts'
 import type { Connection } from './connection.ts'
@@ -9,10 +9,8 @@ import { emptyCounts } from './work.ts'
 
 export const read = (db: Database, rooms: readonly Room[] = ROOMS): ReadTx => db.transaction(rooms as Room[], 'readonly') as ReadTx
 
-/** A job as users see it: with its data, without what only the store needs. */
-export async function whole(tx: ReadTx, { large, size: _size, ...job }: Job): Promise<Job> {
-  return large ? { ...job, data: (await tx.objectStore('payloads').get(job.seq))?.data } : job
-}
+/** A job with its data, wherever that is kept. */
+export const whole = async (tx: ReadTx, job: Job): Promise<Job> => job.large ? { ...job, data: (await tx.objectStore('payloads').get(job.seq))?.data } : job
 
 export async function getJob(connection: Connection, id: string): Promise<Job | undefined> {
   const seq = seqOf(id)
@@ -84,7 +82,7 @@ export const readBox = (connection: Connection, lease: LeaseRow): Promise<Job[]>
   const tx = read(db, ['boxes', 'payloads'])
   const box = await tx.objectStore('boxes').get(lease.box)
   const jobs = box?.jobs.filter(({ seq }) => lease.left.includes(seq))
-  return Promise.all((jobs ?? []).map(async (job) => job.large ? { ...job, data: (await tx.objectStore('payloads').get(job.seq))?.data } : job))
+  return Promise.all((jobs ?? []).map((job) => whole(tx, job)))
 })
 
 export const readReceipt = (connection: Connection, client: string): Promise<ReceiptRow['replies']> =>

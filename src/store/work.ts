@@ -5,7 +5,7 @@
 import { unwrap, type StoreKey, type StoreValue } from 'idb'
 import type { Job } from '../core/job.ts'
 import type { QueueEvent, EventType } from '../queue.ts'
-import { changes, emptyView, head, keyOf, isKnown, pageBefore, rankOf, withLoaded, type LaneView } from './lane-view.ts'
+import { changes, emptyView, head, keyOf, isKnown, rankOf, sameKey, withLoaded, type LaneView } from './lane-view.ts'
 import { bucketsOf, type HistoryRow, type MetaRow, type PageKey, type PageRow, type QueueRow, type Room, type Schema, type WriteTx } from './schema.ts'
 
 const HISTORY_JOBS = 256
@@ -223,10 +223,14 @@ export class Work {
     const rank = rankOf(job)
     if (isKnown(view, rank, job.position)) return view
     const range = IDBKeyRange.bound([queue, lane, rank, -Infinity] satisfies PageKey, [queue, lane, rank, job.position] satisfies PageKey)
-    const cursor = await this.#tx.objectStore('waiting').openCursor(range, 'prev')
-    const known = pageBefore(view, rank, job.position)
-    if (!cursor || (known && known.page.row.first > cursor.value.first)) return view
-    return this.#loaded(queue, lane, [cursor.value], view.loadedTo)
+    for (let cursor = await this.#tx.objectStore('waiting').openCursor(range, 'prev'); cursor; cursor = await cursor.continue()) {
+      const { key, value } = cursor
+      if (view.gone.some((gone) => sameKey(gone, key))) continue
+      const known = view.pages.find(({ stored }) => stored && sameKey(stored, key))
+      if (!known) return this.#loaded(queue, lane, [value], view.loadedTo)
+      if (known.row.first <= job.position) return view
+    }
+    return view
   }
 
   /** Reading is no operation's doing: it stays when one is undone. */

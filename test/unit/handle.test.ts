@@ -41,6 +41,43 @@ describe('calls', () => {
   })
 })
 
+describe('a call that makes no sense is refused, and does not take its neighbours along', () => {
+  const noText = [undefined, null, 5, {}, () => {}, Symbol('x')]
+  const noNumber = [null, 'x', -1, 1.5, () => {}]
+  it.each<[string, readonly unknown[], (queue: Queue, what: never) => Promise<unknown>]>([
+    ['push: queue', noText, (queue, what) => queue.push(what, 'welcome', 1)],
+    ['push: name', noText, (queue, what) => queue.push(Q, what, 1)],
+    ['push: data', [() => {}, Symbol('x'), { f() {} }], (queue, what) => queue.push(Q, 'welcome', what)],
+    ['push: options', [5, [], () => {}, { tags: 5 }, { tags: [() => {}] }], (queue, what) => queue.push(Q, 'welcome', 1, what)],
+    ['pushMany: queue', noText, (queue, what) => queue.pushMany(what, many(1))],
+    ['pushMany: items', [undefined, 5, {}, [5], [undefined], [{}], [() => {}]], (queue, what) => queue.pushMany(Q, what)],
+    ['pull: queue', noText, (queue, what) => queue.pull(what)],
+    ['pull: count', noNumber, (queue, what) => queue.pull(Q, what)],
+    ['pull: options', [5, () => {}, { waitMs: 'x' }, { waitMs() {} }], (queue, what) => queue.pull(Q, 1, what)],
+    ['get: id', noText, (queue, what) => queue.get(what)],
+    ['list: filter', [5, () => {}, { name: 5 }, { name() {} }, { state: 'failed' }], (queue, what) => queue.list(what)],
+    ['cancel: id', noText, (queue, what) => queue.cancel(what)],
+    ['cancel: options', [5, () => {}, { reason: 5 }, { reason() {} }], async (queue, what) => queue.cancel(await queue.push('third', 'welcome', 1), what)],
+    ['update: id', noText, (queue, what) => queue.update(what, { priority: 1 })],
+    ['promote: id', noText, (queue, what) => queue.promote(what)],
+    ['retry: id', noText, (queue, what) => queue.retry(what)],
+    ['remove: id', noText, (queue, what) => queue.remove(what)],
+    ['removeAll: filter', [5, null, () => {}, { ids: 5 }, { ids: [() => {}] }], (queue, what) => queue.removeAll(what)],
+    ['waitFor: id', noText, (queue, what) => queue.waitFor(what, { timeoutMs: 900 })],
+    ['configure: queue', noText, (queue, what) => queue.configure(what, {})],
+    ['configure: settings', [undefined, null, 5, () => {}, { concurrency: 'x' }], (queue, what) => queue.configure(Q, what)],
+    ['pause: queue', noText, (queue, what) => queue.pause(what)],
+    ['pause: options', [5, () => {}, { until: 'x' }, { until() {} }], (queue, what) => queue.pause(Q, what)],
+  ])('%s', async (_what, nonsense, call) => {
+    const queue = await tab()
+    const answer = (made: Promise<unknown>): Promise<unknown> => Promise.race([made.then(() => 'accepted', (error: { code?: string }) => error.code ?? error), after(500).then(() => 'no answer')])
+    for (const what of nonsense) {
+      const [refused, neighbour] = await Promise.all([answer(call(queue, what as never)), answer(queue.push('other', 'welcome', 1))])
+      expect({ what, refused, neighbour }).toEqual({ what, refused: 'VALIDATION', neighbour: 'accepted' })
+    }
+  })
+})
+
 // ---- options that are undefined count as absent ----
 
 describe('undefined counts as absent', () => {

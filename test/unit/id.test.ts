@@ -1,7 +1,8 @@
 /** SPEC §3: ids are UUIDv7 (48 bits of ms, 34 random bits, 40 bits of the database's sequence), so that an id leads to its job. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { idsOf, makeId, MAX_SEQ, seqOf } from '../../src/core/id.ts'
+import { idsOf, makeId, MAX_SEQ } from '../../src/core/id.ts'
+import { seqOf } from '../../src/core/seq.ts'
 
 const ms = fc.integer({ min: 0, max: 2 ** 48 - 1 })
 const random = fc.integer({ min: 0, max: 2 ** 34 - 1 })

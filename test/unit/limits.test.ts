@@ -8,7 +8,8 @@ import { checkFilter, checkList, checkPatch, checkPull, checkPushOptions, checkS
 import { snapshot } from '../../src/door/snapshot.ts'
 import { systemClock } from '../../src/platform/clock.ts'
 import { describeError } from '../../src/runner/outcome.ts'
-import { Attempt, handlerAttempt, type RunnerHost } from '../../src/runner/runner.ts'
+import { handlerAttempt } from '../../src/runner/handler.ts'
+import { Attempt, type RunnerHost } from '../../src/runner/runner.ts'
 import { jobOf } from './support/job.ts'
 import { anyText } from './support/text.ts'
 
@@ -155,8 +156,8 @@ describe('a value that cannot be cloned', () => {
     ['data.items[3].onClick is a function', { items: [1, {}, null, { onClick: run }] }],
     ['data["first name"] is a symbol', { 'first name': Symbol('x') }],
     ['data[0][1] is a function', [[0, run]]],
-    ['data.ok.work cannot be cloned', { ok: { fine: 1, work: Promise.resolve() } }],
-    ['data.seen cannot be cloned', { seen: new WeakSet() }],
+    ['data.ok.work is a Promise', { ok: { fine: 1, work: Promise.resolve() } }],
+    ['data.seen is a WeakSet', { seen: new WeakSet() }],
   ])('%s', (said, value) => { expect(nameOf(value)).toBe(said) })
 
   it('is named past a cycle', () => {

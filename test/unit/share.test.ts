@@ -7,13 +7,15 @@ it.each<[string, number, { want: number; running: number }, readonly Share[], nu
   ['alone it gets what it wants', 4, { want: 4, running: 0 }, [], 4],
   ['but no more than there is', 4, { want: 10, running: 0 }, [], 4],
   ['nor than it wants', 4, { want: 2, running: 0 }, [], 2],
-  ['what others have is taken', 4, { want: 4, running: 0 }, [{ want: 3, has: 3 }], 1],
-  ['even all of it', 4, { want: 4, running: 0 }, [{ want: 4, has: 4 }], 0],
-  ['it leaves a hungry one its part', 4, { want: 4, running: 0 }, [{ want: 4, has: 0 }], 2],
-  ['but does not stop what runs', 4, { want: 4, running: 4 }, [{ want: 4, has: 0 }], 4],
-  ['nor waits for one that wants nothing', 4, { want: 4, running: 0 }, [{ want: 0, has: 0 }], 4],
-  ['nor for one that has enough', 4, { want: 4, running: 0 }, [{ want: 1, has: 1 }], 3],
-  ['no cap, no limit', Infinity, { want: 50, running: 0 }, [{ want: 50, has: 50 }], 50],
+  ['what others have is taken', 4, { want: 4, running: 0 }, [{ has: 3 }], 1],
+  ['even all of it', 4, { want: 4, running: 0 }, [{ has: 4 }], 0],
+  ['where there are fewer places than claimants they take turns', 1, { want: 1, running: 0 }, [{ has: 0, hungry: true }], 0],
+  ['it leaves a hungry one its part', 4, { want: 4, running: 0 }, [{ has: 0, hungry: true }], 2],
+  ['but does not stop what runs', 4, { want: 4, running: 4 }, [{ has: 0, hungry: true }], 4],
+  ['nor waits for one that wants nothing', 4, { want: 4, running: 0 }, [{ has: 0 }], 4],
+  ['nor for one that has enough', 4, { want: 4, running: 0 }, [{ has: 1 }], 3],
+  ['a part is a part among those who want one', 4, { want: 4, running: 0 }, [{ has: 0 }, { has: 0, hungry: true }], 2],
+  ['no cap, no limit', Infinity, { want: 50, running: 0 }, [{ has: 50 }], 50],
   ['a lowered total takes nothing away', 1, { want: 4, running: 3 }, [], 3],
 ])('%s', (_case, total, mine, others, has) => { expect(fairShare(total, mine, others)).toBe(has) })
 
@@ -26,7 +28,7 @@ class Tabs {
     this.running = wants.map(() => 0)
   }
   claim(i: number): void {
-    const others = this.wants.flatMap((want, j) => j === i ? [] : [{ want, has: this.has[j]! }])
+    const others = this.wants.flatMap((want, j) => j === i ? [] : [{ has: this.has[j]!, hungry: this.has[j]! < Math.min(want, Math.floor(this.total / this.wants.length)) }])
     const before = this.running[i]!
     this.has[i] = fairShare(this.total, { want: this.wants[i]!, running: before }, others)
     expect(this.has[i]).toBeGreaterThanOrEqual(before)

@@ -1,0 +1,107 @@
+/** Handlers in the page: what they are given comes from the worker, what they say crosses to it. Loaded by the first `process`. */
+import { fromEnvelope, HoldfastError } from '../core/errors.ts'
+import { systemClock as clock } from '../platform/clock.ts'
+import { taskQueue } from '../platform/task.ts'
+import type { Handler, Processor } from '../queue.ts'
+import { handlerAttempt } from '../runner/handler.ts'
+import { keyOf } from '../runner/key.ts'
+import { createRunner, type RunEnding, type Runner } from '../runner/runner.ts'
+import type { Held } from './client.ts'
+import type { Method, ToHost, ToPage } from './protocol.ts'
+
+type Handlers = Handler<never> | Readonly<Record<string, Handler<never>>>
+
+interface PageProcessor {
+  readonly runner: Runner
+  readonly queue: string
+  readonly names: readonly string[] | undefined
+  readonly concurrency: number
+  /** Endings that no commit has confirmed: said again to a new worker. */
+  readonly unsettled: Map<string, RunEnding>
+  readonly held: Map<string, Held>
+}
+
+export interface PageProcessors {
+  process(queue: string, handlers: Handlers, concurrency: number): Promise<Processor>
+  hear(message: ToPage): void
+  /** A new worker: it adopts what runs here, and hears again of what has ended meanwhile. */
+  resume(): void
+  /** Aborts what runs; resolves when it has ended. */
+  stop(reason: HoldfastError): Promise<unknown>
+}
+
+const task = taskQueue()
+const NOTHING: Held = { box: -1, token: '', seq: -1 }
+
+/** `say` is dropped while there is no worker: what must not be lost is said again. */
+export function pageProcessors(request: (method: Method, args: readonly unknown[]) => Promise<unknown>, say: (message: ToHost) => void): PageProcessors {
+  const processors = new Map<string, PageProcessor>()
+
+  async function process(queue: string, handlers: Handlers, concurrency: number): Promise<Processor> {
+    const id = crypto.randomUUID()
+    const table = handlerTable(handlers)
+    const unsettled = new Map<string, RunEnding>()
+    const held = new Map<string, Held>()
+    const proof = (key: string): Held => held.get(key) ?? NOTHING
+    const runner = createRunner({
+      clock, task,
+      ended(endings) {
+        for (const ending of endings) unsettled.set(ending.key, ending)
+        say({ t: 'ended', processor: id, endings })
+      },
+      report(key, report) { say({ t: 'report', processor: id, key, report }) },
+      heartbeat: async (key) => { await request('heartbeat', [proof(key)]) },
+      steps: async (key) => await request('steps', [proof(key).seq]) as Record<string, unknown>,
+      storeStep: async (key, step, value) => { await request('storeStep', [proof(key), step, value]) },
+    }, handlerAttempt(table ? (name) => table.get(name) : () => handlers as Handler<never>))
+    const names = table && [...table.keys()]
+    processors.set(id, { runner, queue, names, concurrency, unsettled, held })
+    try { await request('process', [id, queue, names, concurrency]) } catch (error) { processors.delete(id); throw error }
+    return {
+      pause: async () => { await request('pauseProcessor', [id, true]) },
+      resume: async () => { await request('pauseProcessor', [id, false]) },
+      idle: async () => { await request('idle', [id]) },
+      async stop() { await request('stopProcessor', [id]); processors.delete(id) },
+    }
+  }
+
+  function hear(message: ToPage): void {
+    const processor = 'processor' in message ? processors.get(message.processor) : undefined
+    if (!processor) return
+    const { runner, unsettled, held } = processor
+    switch (message.t) {
+      case 'run':
+        for (const { box, token, job } of message.runs) held.set(keyOf(box, job.seq), { box, token, seq: job.seq })
+        // What ended here already is only waiting for a worker to hear of it.
+        runner.run(message.slots, message.runs.filter(({ box, job }) => !unsettled.has(keyOf(box, job.seq))))
+        break
+      case 'abort': runner.abort(message.key, fromEnvelope(message.reason)); break
+      case 'giveBack': runner.giveBack(); break
+      case 'settled': for (const key of message.keys) { unsettled.delete(key); held.delete(key) } break
+    }
+  }
+
+  return {
+    process, hear,
+    resume() {
+      for (const [id, { queue, names, concurrency, unsettled }] of processors) request('process', [id, queue, names, concurrency]).then(() => {
+        if (unsettled.size > 0) say({ t: 'ended', processor: id, endings: [...unsettled.values()] })
+      }, () => {})
+    },
+    stop: (reason) => Promise.all([...processors.values()].map(({ runner }) => {
+      for (const key of runner.keys()) runner.abort(key, reason)
+      return runner.idle()
+    })),
+  }
+}
+
+/** Handlers by job name; undefined for one that takes all. */
+function handlerTable(handlers: Handlers): Map<string, Handler<never>> | undefined {
+  if (typeof handlers === 'function') return undefined
+  const entries = Object.entries(handlers ?? {})
+  if (entries.length === 0) throw invalid('handler', 'must be a function, or an object with a function for each job name')
+  for (const [name, handler] of entries) if (typeof handler !== 'function') throw invalid(`handler.${name}`, 'must be a function')
+  return new Map(entries)
+}
+
+const invalid = (field: string, problem: string): HoldfastError => new HoldfastError('VALIDATION', `${field} ${problem}`, { field })

@@ -1,0 +1,74 @@
+/** A user's handler as an attempt: what it is given, and what its end means. */
+import { uncloneable } from '../core/clone.ts'
+import { HoldfastError } from '../core/errors.ts'
+import { cut, LIMITS } from '../core/limits.ts'
+import type { Context, Handler } from '../queue.ts'
+import { describeError } from './outcome.ts'
+import type { Attempt, Execute, Result } from './runner.ts'
+
+export function handlerAttempt(handlerOf: (name: string) => Handler<never> | undefined): Execute {
+  return (attempt) => {
+    const { job } = attempt.run
+    const handler = handlerOf(job.name) as Handler | undefined
+    if (!handler) return { event: { type: 'release' } }
+    let value: unknown
+    try { value = handler(job, new HandlerContext(attempt)) } catch (error) { return { event: thrown(error, attempt.aborted) } }
+    if (typeof (value as PromiseLike<unknown> | undefined)?.then !== 'function') return { event: completed(value) }
+    return Promise.resolve(value).then((result) => ({ event: completed(result) }), (error: unknown) => ({ event: thrown(error, attempt.aborted) }))
+  }
+}
+
+class HandlerContext implements Context {
+  readonly #attempt: Attempt
+  #steps: Promise<Record<string, unknown>> | undefined
+  constructor(attempt: Attempt) { this.#attempt = attempt }
+  get signal(): AbortSignal { return this.#attempt.signal }
+  get attempt(): number { return this.#attempt.run.job.failures + 1 }
+  get queue(): string { return this.#attempt.run.job.queue }
+  progress(percent: number, message?: string): void {
+    if (!(percent >= 0 && percent <= 100)) throw new HoldfastError('VALIDATION', `progress must be a number from 0 to 100 (got ${percent})`, { field: 'progress' })
+    this.#attempt.add({ progress: percent, ...(message === undefined ? {} : { message: cut(String(message), LIMITS.logLine) }) })
+  }
+  log(message: string): void {
+    this.#attempt.add({ logs: [{ at: this.#attempt.host.clock.now(), message: cut(String(message), LIMITS.logLine) }] })
+  }
+  heartbeat(): Promise<void> { return this.#attempt.host.heartbeat(this.#attempt.key) }
+  async step<T>(name: string, fn: () => T | Promise<T>): Promise<T> {
+    const { host, key } = this.#attempt
+    this.#steps ??= host.steps(key)
+    const done = await this.#steps
+    if (Object.hasOwn(done, name)) return done[name] as T
+    const value = await fn()
+    const stored = storable(value, 'step')
+    await host.storeStep(key, name, stored)
+    done[name] = stored
+    return value
+  }
+}
+
+const completed = (value: unknown): Result => value === undefined ? { type: 'complete' } : { type: 'complete', result: storable(value, 'result') }
+
+/** A copy that can be stored, or a marker that says why there is none: the work was done, so its end must not be lost. */
+function storable(value: unknown, field: string): unknown {
+  if (typeof value !== 'object' && typeof value !== 'function' && typeof value !== 'symbol') return value
+  try { return structuredClone(value) } catch { return { unstorable: uncloneable(field, value, structuredClone) } }
+}
+
+/** What a thrown value means. By name, since an error may come from another copy of this library, or from the page. */
+export function meaningOf(error: unknown): Result {
+  const failure = describeError(error)
+  const { ms = 0, reason = failure.message } = (typeof error === 'object' && error !== null ? error : {}) as { ms?: number; reason?: string }
+  switch (failure.name) {
+    case 'Unrecoverable': return { type: 'fail', error: failure, final: 'unrecoverable' }
+    case 'RetryAfter': return { type: 'fail', error: failure, afterMs: Math.max(0, ms) }
+    case 'Snooze': return { type: 'snooze', ms: Math.max(0, ms) }
+    case 'Cancel': return { type: 'cancel', reason }
+    default: return { type: 'fail', error: failure }
+  }
+}
+
+/** What a handler throws once it was told to stop is mostly "I was told to stop": the reason is worth more. */
+function thrown(error: unknown, aborted: HoldfastError | undefined): Result {
+  if (!aborted) return meaningOf(error)
+  return aborted.code === 'TIMEOUT' ? { type: 'fail', error: describeError(aborted) } : { type: 'release' }
+}

@@ -1,0 +1,54 @@
+/** An engine whose time only moves when it is told to. */
+import 'fake-indexeddb/auto'
+import { onTestFinished } from 'vitest'
+import { createEngine, type Engine } from '../../../src/engine/engine.ts'
+import type { Clock } from '../../../src/platform/clock.ts'
+import type { Locks } from '../../../src/platform/locks.ts'
+import { forget, freshName } from './database.ts'
+import { NOW } from './store.ts'
+
+/** Whatever waits for the database has had its turn. */
+export async function settled(): Promise<void> { for (let i = 0; i < 150; i++) await new Promise((resolve) => { setImmediate(resolve) }) }
+
+export class ManualClock implements Clock {
+  #ms = 0
+  #timers: Array<{ readonly at: number; readonly call: () => void }> = []
+  now(): number { return NOW + this.#ms }
+  awake(): number { return this.#ms }
+  parseDate(text: string): number { return Date.parse(text) }
+  after(ms: number, call: () => void): () => void {
+    const timer = { at: this.#ms + Math.max(0, ms), call }
+    this.#timers.push(timer)
+    return () => { this.#timers = this.#timers.filter((one) => one !== timer) }
+  }
+  /** Time passes, and no timer runs: the machine sleeps. */
+  sleep(ms: number): void { this.#ms += ms }
+  /** Lets time pass, timer by timer. */
+  async advance(ms: number): Promise<void> {
+    await settled()
+    for (const end = this.#ms + ms; ;) {
+      const next = this.#timers.filter(({ at }) => at <= end).sort((a, b) => a.at - b.at)[0]
+      if (!next) { this.#ms = end; return }
+      this.#timers = this.#timers.filter((one) => one !== next)
+      this.#ms = Math.max(this.#ms, next.at)
+      next.call()
+      await settled()
+    }
+  }
+}
+
+/** A browser without Web Locks: nobody is known to be dead, so that only time tells. */
+const NO_LOCKS: Locks = { supported: false, hold: () => Promise.resolve(() => {}), whenFree: () => () => {} }
+
+export async function engineOf(owner: string): Promise<{ readonly name: string; readonly engine: Engine; readonly clock: ManualClock }> {
+  const name = freshName()
+  const clock = new ManualClock()
+  let tokens = 0
+  const engine = createEngine({
+    name, durability: 'strict', clock, locks: NO_LOCKS, connectivity: { online: true, hint() {}, watch: () => () => {}, close() {} },
+    channel: () => ({ post() {}, close() {} }), random: () => 0.5, token: () => `token ${++tokens}`, hear() {},
+  })
+  await engine.adopt(owner)
+  onTestFinished(async () => { await engine.close(); await forget(name) })
+  return { name, engine, clock }
+}
