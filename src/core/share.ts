@@ -2,17 +2,17 @@
 
 export interface Share {
   readonly has: number
-  /** It found jobs that it could run, and no share to run them with. */
+  /** It found jobs that it could run, and no place to run them. */
   readonly hungry?: boolean
 }
 
 /**
- * How many jobs a processor may run at once: never more than `total` together. While another is hungry nobody keeps more than its fair part, and where
- * there are fewer places than claimants they take turns. What already runs (`running`) is never taken away.
+ * How many jobs a processor may run at once, besides what already runs: never more than `total` together. While another is hungry nobody takes more than its
+ * fair part; where there are fewer places than claimants they take turns, and who was hungry is next.
  */
-export function fairShare(total: number, mine: { readonly want: number; readonly running: number }, others: readonly Share[]): number {
+export function fairShare(total: number, mine: { readonly want: number; readonly hungry?: boolean }, others: readonly Share[]): number {
   const free = Math.max(0, total - others.reduce((sum, { has }) => sum + has, 0))
+  if (!others.some(({ hungry }) => hungry)) return Math.min(mine.want, free)
   const fair = Math.floor(total / (1 + others.filter(({ has, hungry }) => has > 0 || hungry).length))
-  const isHungry = others.some(({ hungry }) => hungry)
-  return Math.max(mine.running, Math.min(mine.want, free, isHungry ? fair : Infinity))
+  return Math.min(mine.want, free, mine.hungry ? Math.max(1, fair) : fair)
 }

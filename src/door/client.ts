@@ -38,7 +38,7 @@ function gather(messages: readonly ToHost[]): ToHost[] {
   let open: { ids: number[]; items: PushInput[]; queue: string } | undefined
   for (const message of messages) {
     if (message.t !== 'pushes') { open = undefined; out.push(message); continue }
-    if (open?.queue !== message.queue) out.push({ t: 'pushes', ...(open = { queue: message.queue, ids: [], items: [] }) })
+    if (!open || open.queue !== message.queue) out.push({ t: 'pushes', ...(open = { queue: message.queue, ids: [], items: [] }) })
     open.ids.push(...message.ids)
     open.items.push(...message.items)
   }
@@ -60,7 +60,16 @@ export function createClient(name: string, options: OpenOptions): Client {
   let stopWatching = (): void => {}
   const causes: string[] = []
 
-  const say = batcher<ToHost>((messages) => { link?.port.postMessage({ confirmed: confirmed(), messages: gather(messages) } satisfies ToHostBatch) })
+  const post = (messages: readonly ToHost[]): void => { link?.port.postMessage({ confirmed: confirmed(), messages } satisfies ToHostBatch) }
+  const say = batcher<ToHost>((messages) => {
+    const batch = gather(messages)
+    try { post(batch) } catch {
+      // One of them cannot be cloned: it is refused, and the others go alone.
+      for (const message of batch) try { post([message]) } catch (error) {
+        for (const id of 'ids' in message ? message.ids : 'id' in message ? [message.id] : []) settle(id, { error: { code: 'VALIDATION', message: `An argument cannot be cloned: ${String(error)}`, details: { field: 'arguments' } } })
+      }
+    }
+  })
   const confirmed = (): number => calls.keys().next().value ?? lastCall + 1
 
   const opened = (async () => {

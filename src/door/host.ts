@@ -374,7 +374,9 @@ const edited = (data: unknown): { readonly edited?: limits.Size } => {
 /** Without what is undefined, which counts as absent. */
 const present = <T extends object>(options: T): T => Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T
 
-function newJob({ name, data, options, http }: PushInput, at: string): NewJob {
+function newJob(input: PushInput, at: string): NewJob {
+  if (typeof input !== 'object' || input === null) throw limits.invalid(at.replace(/\.$/, ''), `must be an object with name and data (got ${limits.describe(input)})`)
+  const { name, data, options, http } = input
   limits.checkName(`${at}name`, name, limits.LIMITS.jobName)
   rules.checkPushOptions(`${at}options`, options)
   const size = limits.checkSize(`${at}data`, data, limits.LIMITS.data)

@@ -62,6 +62,7 @@ export interface Engine {
 export const LEASE_MS = 30_000
 const RETRY_SETTLE_MS = 250
 const POLL_MS = 1000
+const HUNGRY_MS = 100
 
 
 export function createEngine(options: EngineOptions): Engine {
@@ -101,7 +102,7 @@ export function createEngine(options: EngineOptions): Engine {
       ...(othersListen && events.length > 0 ? { events } : {}), ...(dueAt < Infinity ? { dueAt } : {}),
     }
     if (others && !closed && Object.keys(message).length > 0) channel.post(message)
-    for (const owner of summons) if (owners.has(owner)) void checkLeases(owner)
+    for (const owner of summons) summoned(owner)
     for (const queue of wakes) wake(queue)
   }
 
@@ -123,7 +124,7 @@ export function createEngine(options: EngineOptions): Engine {
       for (const { id } of events) if (id !== undefined) for (const settle of waiters.get(id) ?? []) settle()
     }
     if (dueAt !== undefined) upkeep.due(dueAt)
-    for (const owner of summons ?? []) if (owners.has(owner)) void checkLeases(owner)
+    for (const owner of summons ?? []) summoned(owner)
     for (const queue of wakes ?? []) wake(queue)
   }
 
@@ -159,12 +160,14 @@ export function createEngine(options: EngineOptions): Engine {
       queue, owner, leaseMs: LEASE_MS, online: connectivity.online, count,
       processor: { id, want: concurrency, running: processor.running, runs },
     }
-    committer.submit({ needs: [['queues', queue]], rooms: operations.RUN_ROOMS, run: (work) => operations.claim(work, request) }).then(({ has, box, token: proof, jobs }) => {
+    committer.submit({ needs: [['queues', queue]], rooms: operations.RUN_ROOMS, run: (work) => operations.claim(work, request) }).then(({ has, hungry, box, token: proof, jobs }) => {
       processor.claiming = false
       processor.has = has
       // A job pushed after the claim, in its very transaction, has woken this processor already.
       if (jobs.length < count && processor.wakes === wakes) processor.dry = true
       port.run(has, box === undefined || proof === undefined ? [] : processor.hold(box, proof, jobs))
+      // Whose turn it is may be frozen: who waits looks again.
+      if (hungry) clock.after(HUNGRY_MS, () => { processor.wake(); pump(processor) })
       if (processor.stopped || processor.paused || suspended) port.giveBack()
       pump(processor)
     }, () => {
@@ -231,6 +234,13 @@ export function createEngine(options: EngineOptions): Engine {
   function storable(result: unknown): unknown {
     try { checkSize('result', result, LIMITS.result) } catch (error) { return { unstorable: error instanceof Error ? error.message : String(error) } }
     return result
+  }
+
+  /** Someone stopped, took back or hungers for what an owner of this realm holds. */
+  function summoned(owner: string): void {
+    if (!owners.has(owner)) return
+    for (const processor of processors.values()) if (processor.options.owner === owner && processor.held.size > processor.has) processor.options.port.giveBack()
+    void checkLeases(owner)
   }
 
   /** Stops what this realm runs under a lease that was lost or told to stop. */

@@ -72,6 +72,8 @@ export interface ClaimRequest {
 export interface Claim {
   /** How many the processor may run at once. */
   readonly has: number
+  /** There are jobs for it, and no place to run them. */
+  readonly hungry: boolean
   readonly box?: number
   readonly token?: string
   readonly jobs: readonly Job[]
@@ -89,7 +91,7 @@ export async function claim(work: Work, request: ClaimRequest): Promise<Claim> {
   if (lease) row = count(row, 'active', jobs.length)
   if (request.processor) row = withShare(work, row, request.owner, request.processor, has, jobs.length)
   if (row !== before) work.putQueue(row)
-  return { has, jobs, ...(lease ? { box: lease.box, token: lease.token } : {}) }
+  return { has, hungry: request.processor !== undefined && row.processors[request.processor.id]?.hungry === true, jobs, ...(lease ? { box: lease.box, token: lease.token } : {}) }
 }
 
 /** Notes what a processor may run and holds; one that holds nothing lets others have its share. */
@@ -99,6 +101,8 @@ function withShare(work: Work, row: QueueRow, owner: string, { id, want, runs }:
   const hungry = has <= 0 && Object.keys(row.lanes).some((lane) => { const { name, origin } = parseLane(lane); return canRun(runs, name, origin) })
   const share: ProcessorShare = { owner, want, has: leased === 0 ? 0 : has, leased, ...(hungry ? { hungry } : {}), ...(runs.kind === 'handlers' && runs.names ? { names: runs.names } : {}) }
   if (old && old.has > share.has) work.wakes.add(row.queue)
+  // What others have claimed ahead of time they give back.
+  if (hungry && !old?.hungry) for (const other of Object.values(row.processors)) if (other.leased > other.has) work.summons.add(other.owner)
   if (old && claimed === 0 && old.has === share.has && old.want === want && old.hungry === share.hungry) return row
   return { ...row, processors: { ...row.processors, [id]: share } }
 }
@@ -112,8 +116,11 @@ function shareOf(row: QueueRow, { count: wanted, processor }: ClaimRequest): { r
     return { has: 0, free: Math.min(wanted, cap - pulled - running) }
   }
   const total = Math.min(row.concurrency ?? Infinity, cap - Math.max(0, pulled))
-  const has = fairShare(total, processor, shares.filter(([id]) => id !== processor.id).map(([, share]) => share))
-  return { has, free: has <= 0 ? 0 : Math.min(wanted, wanted - processor.want + has) }
+  const others = shares.filter(([id]) => id !== processor.id).map(([, share]) => share)
+  const entitled = fairShare(total, { want: processor.want, hungry: row.processors[processor.id]?.hungry === true }, others)
+  const has = Math.max(processor.running, entitled)
+  // What runs is never taken away, but who runs more than its part claims nothing until it does not.
+  return { has, free: entitled <= 0 || has > entitled ? 0 : Math.min(wanted, wanted - processor.want + has) }
 }
 
 /** The first `max` runnable jobs over all lanes by (−priority, position); a job that stalled comes alone. */

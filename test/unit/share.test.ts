@@ -3,20 +3,18 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { fairShare, type Share } from '../../src/core/share.ts'
 
-it.each<[string, number, { want: number; running: number }, readonly Share[], number]>([
-  ['alone it gets what it wants', 4, { want: 4, running: 0 }, [], 4],
-  ['but no more than there is', 4, { want: 10, running: 0 }, [], 4],
-  ['nor than it wants', 4, { want: 2, running: 0 }, [], 2],
-  ['what others have is taken', 4, { want: 4, running: 0 }, [{ has: 3 }], 1],
-  ['even all of it', 4, { want: 4, running: 0 }, [{ has: 4 }], 0],
-  ['where there are fewer places than claimants they take turns', 1, { want: 1, running: 0 }, [{ has: 0, hungry: true }], 0],
-  ['it leaves a hungry one its part', 4, { want: 4, running: 0 }, [{ has: 0, hungry: true }], 2],
-  ['but does not stop what runs', 4, { want: 4, running: 4 }, [{ has: 0, hungry: true }], 4],
-  ['nor waits for one that wants nothing', 4, { want: 4, running: 0 }, [{ has: 0 }], 4],
-  ['nor for one that has enough', 4, { want: 4, running: 0 }, [{ has: 1 }], 3],
-  ['a part is a part among those who want one', 4, { want: 4, running: 0 }, [{ has: 0 }, { has: 0, hungry: true }], 2],
-  ['no cap, no limit', Infinity, { want: 50, running: 0 }, [{ has: 50 }], 50],
-  ['a lowered total takes nothing away', 1, { want: 4, running: 3 }, [], 3],
+it.each<[string, number, { want: number; hungry?: boolean }, readonly Share[], number]>([
+  ['alone it gets what it wants', 4, { want: 4 }, [], 4],
+  ['but no more than there is', 4, { want: 10 }, [], 4],
+  ['nor than it wants', 4, { want: 2 }, [], 2],
+  ['what others have is taken', 4, { want: 4 }, [{ has: 3 }], 1],
+  ['even all of it', 4, { want: 4 }, [{ has: 4 }], 0],
+  ['it leaves a hungry one its part', 4, { want: 4 }, [{ has: 0, hungry: true }], 2],
+  ['but not one that is idle', 4, { want: 4 }, [{ has: 0 }], 4],
+  ['a part is a part among those who run or hunger', 4, { want: 4 }, [{ has: 0 }, { has: 0, hungry: true }], 2],
+  ['with fewer places than claimants the hungry one comes first', 1, { want: 1 }, [{ has: 0, hungry: true }], 0],
+  ['and takes its turn', 1, { want: 1, hungry: true }, [{ has: 0, hungry: true }], 1],
+  ['no cap, no limit', Infinity, { want: 50 }, [{ has: 50 }], 50],
 ])('%s', (_case, total, mine, others, has) => { expect(fairShare(total, mine, others)).toBe(has) })
 
 /** Some processors on one queue with enough jobs: each claims up to its share, runs, ends some, claims again; the others see its last share. */
@@ -30,7 +28,7 @@ class Tabs {
   claim(i: number): void {
     const others = this.wants.flatMap((want, j) => j === i ? [] : [{ has: this.has[j]!, hungry: this.has[j]! < Math.min(want, Math.floor(this.total / this.wants.length)) }])
     const before = this.running[i]!
-    this.has[i] = fairShare(this.total, { want: this.wants[i]!, running: before }, others)
+    this.has[i] = Math.max(before, fairShare(this.total, { want: this.wants[i]! }, others))
     expect(this.has[i]).toBeGreaterThanOrEqual(before)
     this.running[i] = Math.max(before, Math.min(this.has[i], this.wants[i]!))
   }
