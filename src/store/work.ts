@@ -28,7 +28,7 @@ export interface Env {
   readonly heard: boolean
 }
 
-const idOf = (room: Room, key: IDBValidKey): string => `${room}\n${Array.isArray(key) ? (key as Array<string | number>).join('\n') : String(key)}`
+const idOf = (room: Room, key: IDBValidKey): string => `${room}\n${([key].flat() as Array<string | number>).join('\n')}`
 
 export const emptyCounts = { waiting: 0, delayed: 0, blocked: 0, active: 0, completed: 0, cancelled: 0, dead: 0 } as const
 

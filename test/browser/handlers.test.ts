@@ -107,7 +107,7 @@ test('large and binary data come back whole, also after a retry', async () => {
   })
   await queue.waitFor(id)
   expect(seen).toEqual([[true, 'saltwater', [1, 2, 3]], [true, 'saltwater', [1, 2, 3]]])
-  expect(((await queue.get(id))?.data as { text: string }).text).toBe(text)
+  expect(await queue.get(id)).toMatchObject({ data: { text } })
 })
 
 test('priority, lifo, delay, promote, update, pause, release and retry', async () => {

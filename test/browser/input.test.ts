@@ -1,6 +1,6 @@
 /** Bad input is refused by name, and nothing is stored. */
 import { afterEach, expect, test } from 'vitest'
-import { HoldfastError, openQueue, type Queue } from 'holdfast'
+import { openQueue, type HoldfastError, type Queue } from 'holdfast'
 import { closeAll, freshName, openTab } from './tabs.ts'
 
 afterEach(closeAll)

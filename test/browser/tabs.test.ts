@@ -32,6 +32,16 @@ test('no job runs twice over two tabs, and concurrency holds over both', async (
   expect(most).toBeLessThanOrEqual(4)
 })
 
+test('a tab with other handlers gets its turn, however busy the first is', async () => {
+  const name = freshName()
+  const [one, two] = [await openTab(1, name), await openTab(2, name)]
+  let done = 0
+  await one.process('q', { newsletter: async () => { await new Promise((resolve) => { setTimeout(resolve, 2) }); done++ } })
+  await two.process('q', { welcome: () => done })
+  await one.pushMany('q', Array.from({ length: 1000 }, () => ({ name: 'newsletter', data: 0 })))
+  expect(await two.waitFor(await two.push('q', 'welcome', 0))).toBeLessThan(500)
+})
+
 test('every tab hears events', async () => {
   const name = freshName()
   const [one, two] = [await openTab(1, name), await openTab(2, name)]

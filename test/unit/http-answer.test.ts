@@ -55,7 +55,7 @@ describe('Retry-After', () => {
   })
 
   it('reads any date as the platform writes it', () => {
-    fc.assert(fc.property(fc.date({ min: new Date('0001-01-01'), max: new Date('9999-12-31'), noInvalidDate: true }), fc.integer({ min: 0, max: 86_399 }), (date, seconds) => {
+    fc.assert(fc.property(fc.date({ min: new Date('1970-01-01'), max: new Date('9999-12-31'), noInvalidDate: true }), fc.integer({ min: 0, max: 86_399 }), (date, seconds) => {
       const at = Math.floor(date.getTime() / 1000) * 1000
       expect(retryAfterMs(new Date(at).toUTCString(), at - seconds * 1000, Date.parse)).toBe(seconds * 1000)
     }))
