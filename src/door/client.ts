@@ -184,11 +184,11 @@ export function createClient(name: string, options: OpenOptions): Client {
   }
 
   function hear(message: ToPage): void {
+    if ('processor' in message) { pageProcessors?.hear(message); return }
     switch (message.t) {
       case 'reply': settle(message.id, message.reply); break
       case 'pushed': message.ids.forEach((id, n) => { settle(id, { value: { ...message.run, first: message.run.first + n, count: 1 } }) }); break
       case 'events': for (const event of message.events) tell(event); break
-      default: pageProcessors?.hear(message)
     }
   }
 
@@ -207,7 +207,7 @@ export function createClient(name: string, options: OpenOptions): Client {
   const show = (): void => { say({ t: 'suspend', on: false }); online() }
   const watching = new AbortController()
   const watch = (target: EventTarget | undefined, calls: Readonly<Record<string, () => void>>): void => { for (const [type, call] of Object.entries(calls)) target?.addEventListener?.(type, call, watching) }
-  watch(globalThis as unknown as EventTarget, { online, offline: online, pagehide: hide, pageshow: show })
+  watch(globalThis, { online, offline: online, pagehide: hide, pageshow: show })
   watch(globalThis.document, { visibilitychange: backAgain, freeze: hide, resume: show })
 
   return {

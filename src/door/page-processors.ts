@@ -7,7 +7,7 @@ import { handlerAttempt } from '../runner/handler.ts'
 import { keyOf } from '../runner/key.ts'
 import { createRunner, type RunEnding, type Runner } from '../runner/runner.ts'
 import type { Held } from './client.ts'
-import type { Method, ToHost, ToPage } from './protocol.ts'
+import type { Method, ToHost, ToProcessor } from './protocol.ts'
 
 type Handlers = Handler<never> | Readonly<Record<string, Handler<never>>>
 
@@ -23,7 +23,7 @@ interface PageProcessor {
 
 export interface PageProcessors {
   process(queue: string, handlers: Handlers, concurrency: number): Promise<Processor>
-  hear(message: ToPage): void
+  hear(message: ToProcessor): void
   /** A new worker: it adopts what runs here, and hears again of what has ended meanwhile. */
   resume(): void
   /** Aborts what runs; resolves when it has ended. */
@@ -65,8 +65,8 @@ export function pageProcessors(request: (method: Method, args: readonly unknown[
     }
   }
 
-  function hear(message: ToPage): void {
-    const processor = 'processor' in message ? processors.get(message.processor) : undefined
+  function hear(message: ToProcessor): void {
+    const processor = processors.get(message.processor)
     if (!processor) return
     const { runner, unsettled, held } = processor
     switch (message.t) {

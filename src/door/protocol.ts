@@ -30,15 +30,19 @@ export interface PushInput { readonly name: string; readonly data: unknown; read
 
 export type Reply = { readonly value: unknown } | { readonly error: ErrorEnvelope }
 
-export type ToPage =
+export type ToPage = ToCaller | ToProcessor
+
+export type ToCaller =
   | { readonly t: 'reply'; readonly id: number; readonly reply: Reply }
   /** The answers to `pushes` that were stored: the n-th call's job is the n-th of the run. */
   | { readonly t: 'pushed'; readonly ids: readonly number[]; readonly run: IdRun }
+  | { readonly t: 'events'; readonly events: readonly QueueEvent[] }
+
+export type ToProcessor =
   | { readonly t: 'run'; readonly processor: string; readonly slots: number; readonly runs: readonly Run[] }
   | { readonly t: 'abort'; readonly processor: string; readonly key: string; readonly reason: ErrorEnvelope }
   | { readonly t: 'giveBack'; readonly processor: string }
   | { readonly t: 'settled'; readonly processor: string; readonly keys: readonly string[] }
-  | { readonly t: 'events'; readonly events: readonly QueueEvent[] }
 
 /** The messages of one microtask. Answers to calls before `confirmed` have been heard. */
 export interface ToHostBatch { readonly confirmed: number; readonly messages: readonly ToHost[] }

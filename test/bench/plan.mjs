@@ -20,7 +20,7 @@ export const FULL = {
   sizes: { push: { count: 200, ms: 1000 }, burst: 1000, pushMany: 10_000, drain: { count: 10_000, ms: 1000 }, preload: [10_000, 2000], batch: 20 },
   // Above it a peer would eat the time of the others: the whole run is to stay below 12 minutes.
   fillMs: 20_000,
-  hungMs: 60_000,
+  hungMs: 90_000,
   ahead: 100_000,
   times: 20,
 }
@@ -30,8 +30,8 @@ export const QUICK = {
   ...FULL,
   rounds: 3,
   levels: [0, 10_000],
-  sizes: { push: { count: 100, ms: 500 }, burst: 1000, pushMany: 5000, drain: { count: 10_000, ms: 400 }, preload: [3000, 500], batch: 10 },
-  fillMs: 10_000,
+  sizes: { push: { count: 100, ms: 500 }, burst: 1000, pushMany: 5000, drain: { count: 10_000, ms: 400 }, preload: [3000, 400], batch: 10 },
+  fillMs: 5000,
   ahead: 10_000,
   times: 10,
 }

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:http'
-import { cpus, tmpdir } from 'node:os'
+import { cpus, loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -72,7 +72,7 @@ const browser = await chromium.launchPersistentContext(join(folder, 'profile'), 
 
 /** @type {Numbers} */
 const numbers = {
-  environment: { Chromium: browser.browser()?.version() ?? '', Node: process.version, cores: cpus().length, CPU: cpus()[0]?.model ?? '' },
+  environment: { Chromium: browser.browser()?.version() ?? '', Node: process.version, cores: cpus().length, CPU: cpus()[0]?.model ?? '', 'load before': Number(loadavg()[0]?.toFixed(1)) },
   plan, rounds: [], unfilled: [], wrong: [], seconds: 0,
 }
 try {

@@ -3,7 +3,11 @@ import type { OpenOptions, openQueue as open, Queue } from 'holdfast'
 
 interface Library { readonly openQueue: typeof open }
 
-export const loadTab = async (n: number): Promise<Library> => await (n === 0 ? import('holdfast') : n === 1 ? import('../../src/index.ts?tab=1' as string) : import('../../src/index.ts?tab=2' as string)) as Library
+export async function loadTab(n: number): Promise<Library> {
+  if (n === 0) return import('holdfast')
+  const copy = `/src/index.ts?tab=${n}`
+  return await import(/* @vite-ignore */ copy) as Library
+}
 
 const opened: Queue[] = []
 let n = 0

@@ -157,7 +157,7 @@ it('an id has 34 random bits', async () => {
   const queue = await tab()
   const low = new Set<number>()
   for (let n = 0; n < 60; n++) low.add(parseInt((await queue.push(Q, 'welcome', n)).slice(24, 26), 16) & 3)
-  expect([...low].sort()).toEqual([0, 1, 2, 3])
+  expect([...low].sort((a, b) => a - b)).toEqual([0, 1, 2, 3])
 })
 
 // ---- processors ----

@@ -229,11 +229,11 @@ describe('a transaction that aborts', () => {
   it('a connection that the browser closed is opened again', async () => {
     const queue = await opened()
     await queue.push(Q, 'welcome', 1)
-    let connection: IDBDatabase | undefined
+    const seen = new Set<IDBDatabase>()
     const original = IDBDatabase.prototype.transaction
-    vi.spyOn(IDBDatabase.prototype, 'transaction').mockImplementation(function (this: IDBDatabase, ...args) { connection = this; return original.apply(this, args) })
+    vi.spyOn(IDBDatabase.prototype, 'transaction').mockImplementation(function (this: IDBDatabase, ...args) { seen.add(this); return original.apply(this, args) })
     await queue.stats()
-    forceCloseDatabase(connection as never)
+    for (const connection of seen) forceCloseDatabase(connection as never)
     await queue.push(Q, 'welcome', 2)
     expect((await queue.pull(Q, 5)).map(({ data }) => data)).toEqual([1, 2])
     await queue.close()
