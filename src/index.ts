@@ -3,7 +3,7 @@ import { createClient, type Client, type Held } from './door/client.ts'
 import { request } from './door/outgoing.ts'
 import { snapshot } from './door/snapshot.ts'
 import { HoldfastError } from './core/errors.ts'
-import { idsOf, type IdRun } from './core/id.ts'
+import { idsOf, makeId, type IdRun } from './core/id.ts'
 import type { Job } from './core/job.ts'
 import type {
   BulkResult, FailResult, OpenOptions, Queue, QueueEvent, QueueMap,
@@ -167,11 +167,8 @@ export function createQueue<M extends QueueMap = QueueMap>(name: string, options
   return handle as unknown as Queue<M>
 }
 
-function only(run: IdRun): string {
-  const [id] = idsOf(run)
-  if (id === undefined) throw new HoldfastError('STORAGE', 'The push answered without an id')
-  return id
-}
+/** The id of a push of one. */
+const only = (run: IdRun): string => makeId(run.ms, run.random, run.first)
 
 async function* eventStream(client: Client, wanted: (event: QueueEvent) => boolean, signal: AbortSignal | undefined): AsyncGenerator<QueueEvent> {
   const waiting: QueueEvent[] = []

@@ -1,5 +1,6 @@
 /** What a user may rely on at the handle, beyond what the model knows (model.test.ts). */
 import { describe, expect, it } from 'vitest'
+import { RetryAfter, Unrecoverable } from '../../src/index.ts'
 import type { Context, Job, Queue } from '../../src/queue.ts'
 import { after, tab, tabs, until } from './support/tabs.ts'
 
@@ -38,6 +39,30 @@ describe('calls', () => {
     expect(stale).toMatchObject({ status: 'rejected', reason: { code: 'STALE_LEASE' } })
     await queue.ack(id)
     expect((await queue.get(id))?.state).toBe('completed')
+  })
+})
+
+describe('fail means what a handler means that throws the same', () => {
+  const failed = async (error: unknown): Promise<Job> => {
+    const queue = await tab()
+    const id = await queue.push(Q, 'welcome', 1, { backoff: { type: 'fixed', delayMs: 0 } })
+    await queue.pull(Q)
+    await queue.fail(id, error)
+    return (await queue.get(id))!
+  }
+
+  it('an error of any class', async () => {
+    expect(await failed(new TypeError('boom'))).toMatchObject({ state: 'waiting', failures: 1, attempts: [{ error: { name: 'TypeError', message: 'boom', stack: expect.stringContaining('boom') } }] })
+  })
+  it('text, or an object', async () => {
+    expect((await failed('boom')).attempts).toMatchObject([{ error: { name: 'Error', message: 'boom' } }])
+    expect((await failed({ code: 7 })).attempts).toMatchObject([{ error: { message: '{"code":7}' } }])
+  })
+  it('Unrecoverable', async () => { expect(await failed(new Unrecoverable('never'))).toMatchObject({ state: 'dead', reason: 'unrecoverable', failures: 1 }) })
+  it('RetryAfter', async () => {
+    const { state, runAt, failures } = await failed(new RetryAfter(3_600_000))
+    expect({ state, failures }).toEqual({ state: 'delayed', failures: 1 })
+    expect(Math.abs(runAt! - Date.now() - 3_600_000)).toBeLessThan(5000)
   })
 })
 

@@ -176,6 +176,12 @@ describe('a value that cannot be cloned', () => {
     expect(refusal(() => snapshot('data', value)).details).toEqual({ field: 'data' })
   })
 
+  it('what is nested deeper than 1000 levels is refused by whoever would have to walk it', () => {
+    const nested = (levels: number): unknown => { let tree: unknown = 1; for (let i = 0; i < levels; i++) tree = i % 2 ? [tree] : { a: tree }; return tree }
+    expect(() => measure('data', nested(1000))).not.toThrow()
+    expect(refusal(() => measure('data', nested(1002))).details).toMatchObject({ field: 'data', limit: 1000 })
+  })
+
   it('what can be cloned is a copy made now', () => {
     const given = { to: 'ann', at: new Date(5), map: new Map([[1, { deep: true }]]) }
     const copy = snapshot('data', given)

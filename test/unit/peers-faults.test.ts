@@ -163,6 +163,8 @@ describe('a restart forgets jobs', () => {
 describe('fail() refuses a long error and leaves the job active', () => {
   it.each<[string, () => unknown]>([
     ['a message of a megabyte', () => new Error('ä'.repeat(1_000_000))], ['a stack of a megabyte', () => Object.assign(new Error('boom'), { stack: 'x'.repeat(1_000_000) })], ['text', () => 'x'.repeat(100_000)],
+    ['an object without a prototype', () => Object.create(null) as unknown], ['an error whose message is an object', () => Object.assign(new Error('boom'), { message: { code: 7 } })], ['an error whose message is a function', () => Object.assign(new Error('boom'), { message() {} })],
+    ['an error that cannot be read', () => Object.defineProperty(new Error('boom'), 'stack', { get() { throw new Error('no') } })],
     ['nothing', () => undefined], ['a symbol', () => Symbol('boom')], ['a big integer', () => 10n], ['an object that contains itself', () => { const error: Record<string, unknown> = {}; error.self = error; return error }],
   ])('%s ends the attempt, and is cut', async (_what, make) => {
     const queue = await tab()
