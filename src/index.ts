@@ -26,7 +26,7 @@ function checkOpen(name: string, options: OpenOptions): void {
 /** One client a name and page: opening it twice shares the worker. */
 function clientOf(name: string, options: OpenOptions): Client {
   checkOpen(name, options)
-  if (typeof indexedDB === 'undefined') throw new HoldfastError('STORAGE', 'There is no IndexedDB here (a server, or a browser mode without storage): call this in the browser', { name })
+  if (typeof indexedDB === 'undefined' || !crypto.randomUUID) throw new HoldfastError('STORAGE', 'IndexedDB in a secure context (https, localhost) is needed', { name })
   const known = open.get(name)
   if (!known) {
     const client = createClient(name, options)
@@ -34,7 +34,7 @@ function clientOf(name: string, options: OpenOptions): Client {
     return client
   }
   for (const key of OPTIONS as ReadonlyArray<keyof OpenOptions>)
-    if (known.options[key] !== options[key]) throw new HoldfastError('VALIDATION', `options.${key} differs from the one with which ${name} was opened in this page: open it once, or with the same options`, { field: `options.${key}` })
+    if (known.options[key] !== options[key]) throw new HoldfastError('VALIDATION', `options.${key} differs from what ${name} was opened with in this page`, { field: `options.${key}` })
   known.users++
   return known.client
 }
@@ -67,7 +67,7 @@ export function createQueue<M extends QueueMap = QueueMap>(name: string, options
   const leaseOf = (job: Job | string): Held => {
     const id = typeof job === 'string' ? job : job?.id
     const held = use().leases.get(id)
-    if (!held) throw new HoldfastError('STALE_LEASE', `This handle holds no lease on job ${String(id)}: pull it first`, { id })
+    if (!held) throw new HoldfastError('STALE_LEASE', `This handle holds no lease on job ${String(id)}`, { id })
     return held
   }
   const idOf = (job: Job | string): string => typeof job === 'string' ? job : job.id
@@ -96,7 +96,7 @@ export function createQueue<M extends QueueMap = QueueMap>(name: string, options
     const ended = held.length === 0 ? [] : await use().call<ReadonlyArray<{ readonly ok: boolean }>>('ackMany', held)
     held.forEach(({ id, held: lease }, i) => {
       forget(id, lease)
-      if (!ended[i]?.ok) refused.push({ id, message: 'Its lease is over: it was recovered, ended or given to another' })
+      if (!ended[i]?.ok) refused.push({ id, message: 'Its lease is over' })
     })
     return { done: items.length - refused.length, refused }
   }
@@ -124,8 +124,7 @@ export function createQueue<M extends QueueMap = QueueMap>(name: string, options
     },
     ackMany,
     async fail(job, error) {
-      const { name: kind, message, stack, ms } = (error instanceof Error ? error : { name: 'Error', message: String(error) }) as Error & { ms?: number }
-      return endPulled<FailResult>(job, 'fail', { name: kind, message, stack }, ms)
+      return endPulled<FailResult>(job, 'fail', readable(error))
     },
     async heartbeat(job) { await use().call('heartbeat', leaseOf(job)) },
     async progress(job, percent, message) { await use().call('report', leaseOf(job), percent, message) },
@@ -167,6 +166,14 @@ export function createQueue<M extends QueueMap = QueueMap>(name: string, options
   return handle as unknown as Queue<M>
 }
 
+/** What is thrown may be anything; its attempt ends all the same. */
+function readable(error: unknown): unknown {
+  try {
+    const { name, message, stack, ms } = error as Error & { ms?: number }
+    return structuredClone(error instanceof Error ? { name, message, stack, ms } : error)
+  } catch { return 'An error that cannot be read' }
+}
+
 /** The id of a push of one. */
 const only = (run: IdRun): string => makeId(run.ms, run.random, run.first)
 
@@ -174,18 +181,15 @@ async function* eventStream(client: Client, wanted: (event: QueueEvent) => boole
   const waiting: QueueEvent[] = []
   let wake = (): void => {}
   const off = client.on('*', (event) => { if (wanted(event)) { waiting.push(event); wake() } })
-  const aborted = (): void => { wake() }
-  signal?.addEventListener('abort', aborted)
+  const stop = signal ? AbortSignal.any([signal, client.closed]) : client.closed
+  stop.addEventListener('abort', () => { wake() })
   try {
-    while (!signal?.aborted) {
+    while (!stop.aborted) {
       const event = waiting.shift()
       if (event) yield event
       else await new Promise<void>((resolve) => { wake = resolve })
     }
-  } finally {
-    off()
-    signal?.removeEventListener('abort', aborted)
-  }
+  } finally { off() }
 }
 
 export { Cancel, HoldfastError, NetworkError, RetryAfter, Snooze, Unrecoverable } from './core/errors.ts'

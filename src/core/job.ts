@@ -100,6 +100,8 @@ export interface Job<Data = unknown, Name extends string = string> {
   readonly fingerprint?: string
   /** A running job that was asked to stop. */
   readonly cancelRequested?: { readonly reason: string; readonly remove: boolean }
+  /** Some of its steps are stored. */
+  readonly stepped?: true
   /** 0..100, as last reported. */
   readonly progress?: number
   readonly progressMessage?: string

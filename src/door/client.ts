@@ -23,6 +23,8 @@ export interface Client {
   /** Stops waiting for a call, which is then rejected with `error`. */
   callUntil<T>(signal: AbortSignal | undefined, timeoutMs: number | undefined, method: Method, ...args: readonly unknown[]): Promise<T>
   process(queue: string, handlers: Handler<never> | Readonly<Record<string, Handler<never>>>, concurrency: number): Promise<Processor>
+  /** Aborted when it is closed. */
+  readonly closed: AbortSignal
   /** The leases of pulled jobs, by job id. */
   readonly leases: Map<string, Held>
   on(type: EventType | '*', listener: (event: QueueEvent) => void): () => void
@@ -56,7 +58,7 @@ export function createClient(name: string, options: OpenOptions): Client {
   let lastCall = 0
   let link: Link | undefined
   let closed = false
-  let releaseLock = (): void => {}
+  let releaseLock: (() => void) | undefined
   let stopWatching = (): void => {}
   const causes: string[] = []
 
@@ -72,11 +74,18 @@ export function createClient(name: string, options: OpenOptions): Client {
   })
   const confirmed = (): number => calls.keys().next().value ?? lastCall + 1
 
-  const opened = (async () => {
-    releaseLock = await locks.hold(ownerLock(name, me))
-    await attach()
-  })()
-  opened.catch((error: unknown) => { fail(error) })
+  let attaching = false
+  /** Starts an engine unless one is there or on its way; when none can be had the calls are refused, and the next one tries again. */
+  async function start(): Promise<void> {
+    if (attaching || link) return
+    attaching = true
+    try {
+      releaseLock ??= await locks.hold(ownerLock(name, me))
+      await attach()
+    } catch (error) { fail(error) }
+    attaching = false
+  }
+  void start()
 
   // ---- the worker ----
 
@@ -144,7 +153,7 @@ export function createClient(name: string, options: OpenOptions): Client {
     stopWatching()
     old.end()
     for (const call of calls.values()) call.giveUp ??= clock.after(SETTLE_MS, () => { call.reject(new HoldfastError('WORKER_DIED', `The worker died, and no other could be asked within ${SETTLE_MS} ms whether ${call.method} was applied`)) })
-    attach().catch(fail)
+    void start()
   }
 
   /** What a former worker left open is said again to the new one. */
@@ -172,6 +181,7 @@ export function createClient(name: string, options: OpenOptions): Client {
       calls.set(id, { method, args, resolve, reject })
       onId?.(id)
       if (link) say(messageOf(id, method, args))
+      else void start()
     })
   }
 
@@ -211,7 +221,7 @@ export function createClient(name: string, options: OpenOptions): Client {
   watch(globalThis.document, { visibilitychange: backAgain, freeze: hide, resume: show })
 
   return {
-    leases,
+    leases, closed: watching.signal,
     call: <T>(method: Method | 'push', ...args: readonly unknown[]) => request(method, args) as Promise<T>,
 
     async callUntil<T>(signal: AbortSignal | undefined, timeoutMs: number | undefined, method: Method, ...args: readonly unknown[]) {
@@ -259,7 +269,7 @@ export function createClient(name: string, options: OpenOptions): Client {
         watching.abort()
         fail(new HoldfastError('CLOSED', 'The queue was closed before this call was settled'))
         // A handler that still runs keeps its owner's lock, so that its job is not started elsewhere meanwhile.
-        void (pageProcessors?.stop(new HoldfastError('CLOSED', 'The queue was closed')) ?? Promise.resolve()).then(releaseLock)
+        void (pageProcessors?.stop(new HoldfastError('CLOSED', 'The queue was closed')) ?? Promise.resolve()).then(() => { releaseLock?.() })
       }
     },
   }

@@ -4,7 +4,7 @@ import { toEnvelope } from '../core/envelope.ts'
 import { HoldfastError } from '../core/errors.ts'
 import type { IdRun } from '../core/id.ts'
 import { seqOf } from '../core/seq.ts'
-import type { Job, JobError } from '../core/job.ts'
+import type { Job } from '../core/job.ts'
 import * as limits from '../core/limits.ts'
 import { ownerLock } from '../core/owner.ts'
 import * as rules from '../core/rules.ts'
@@ -92,7 +92,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
   await locks.hold(ownerLock(name, own))
   const task = taskQueue()
   const say = batcher<ToPage>((messages) => { receive(messages) })
-  const engine = createEngine({ name, durability, clock, locks, connectivity, channel: broadcastChannel, random, token, hear: (events) => { say({ t: 'events', events }) } })
+  const engine = createEngine({ name, durability, clock, locks, connectivity, channel: broadcastChannel, random, token, requests: (queues) => { for (const queue of queues) void serveRequests(queue) }, hear: (events) => { say({ t: 'events', events }) } })
   const { store: { connection, committer } } = engine
 
   const replies = await settledReplies(engine, client, hello.unsettled)
@@ -125,8 +125,6 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
     httpQueues.add(queue)
     await localProcessor(queue, `${own}:${queue}`, HTTP_CONCURRENCY, { kind: 'requests' }, sendRequests)
   }
-  const known = await connection.use((db) => db.getAll('queues'))
-  await Promise.all(known.filter(({ http }) => http).map(({ queue }) => serveRequests(queue)))
   for (const { queue, names, execute, concurrency } of served) await localProcessor(queue, `${own}:${queue}:served`, concurrency, { kind: 'handlers', ...(names ? { names } : {}) }, execute)
 
   // ---- handlers in the page ----
@@ -208,8 +206,14 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
       for (const { result } of list) limits.checkSize('result', result, limits.LIMITS.result)
       return commitAs(call, endings(list.map(({ held, result }) => ({ ...held, event: { type: 'complete', ...(result === undefined ? {} : { result }) } }))), (ended) => ended.map(({ ok }) => ({ ok })))
     },
-    fail: (call, held: operations.Held, error: JobError, ms?: number) =>
-      endOne(call, held, { type: 'fail', error: describeError(error), owner: client, random: random(), ...(error.name === 'Unrecoverable' ? { final: 'unrecoverable' } : {}), ...(error.name === 'RetryAfter' && ms !== undefined ? { afterMs: Math.max(0, ms) } : {}) }),
+    fail(call, held: operations.Held, thrown: unknown) {
+      const error = describeError(thrown)
+      const { ms } = Object(thrown) as { ms?: unknown }
+      return endOne(call, held, {
+        type: 'fail', error, owner: client, random: random(),
+        ...(error.name === 'Unrecoverable' ? { final: 'unrecoverable' } : {}), ...(error.name === 'RetryAfter' && typeof ms === 'number' ? { afterMs: Math.max(0, ms) } : {}),
+      })
+    },
     release: (call, held: operations.Held) => endOne(call, held, { type: 'release' }),
     snooze(call, held: operations.Held, ms: number) {
       rules.checkMs('ms', ms)

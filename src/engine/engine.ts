@@ -2,6 +2,7 @@
 import { isHoldfastError } from '../core/envelope.ts'
 import { HoldfastError } from '../core/errors.ts'
 import { isFinal, type Job } from '../core/job.ts'
+import { parseLane } from '../core/lane.ts'
 import { checkSize, LIMITS } from '../core/limits.ts'
 import type { QueueEvent } from '../queue.ts'
 import type { Channel, Message } from '../platform/channel.ts'
@@ -11,7 +12,8 @@ import type { Locks } from '../platform/locks.ts'
 import type { RunEnding } from '../runner/runner.ts'
 import type { Committed } from '../store/committer.ts'
 import * as operations from '../store/operations.ts'
-import { getJob, readBox, readLeases } from '../store/reads.ts'
+import { getJob, wasGiven, readBox, readLeases } from '../store/reads.ts'
+import type { QueueRow } from '../store/schema.ts'
 import { openStore, type Store } from '../store/store.ts'
 import type { Env } from '../store/work.ts'
 import { ProcessorState, type ProcessorOptions } from './processor.ts'
@@ -29,6 +31,8 @@ export interface EngineOptions {
   readonly random: () => number
   /** 128 random bits as text. */
   readonly token: () => string
+  /** Called with the queues that hold requests, now and then. */
+  readonly requests: (queues: readonly string[]) => void
   /** Events for this realm's listeners. */
   readonly hear: (events: readonly QueueEvent[]) => void
 }
@@ -88,7 +92,7 @@ export function createEngine(options: EngineOptions): Engine {
   })
   const { committer, connection } = store
   const channel: Channel = options.channel(`holdfast:${name}`, heard)
-  const upkeep = createUpkeep({ name, store, clock, locks, owners: () => owners, held: (owner) => [...processors.values()].some((p) => p.options.owner === owner && p.held.size > 0), check: checkLeases, wakeAll, log() { connection.drop() } })
+  const upkeep = createUpkeep({ name, store, clock, locks, owners: () => owners, held: (owner) => [...processors.values()].some((p) => p.options.owner === owner && p.held.size > 0), check: checkLeases, wakeAll, queues: looked, log() { connection.drop() } })
 
   // ---- what is told and heard ----
 
@@ -141,11 +145,26 @@ export function createEngine(options: EngineOptions): Engine {
     for (const queue of new Set([...wakeListeners.keys(), ...[...processors.values()].map((p) => p.options.queue)])) wake(queue)
   }
 
+  let wasOnline = connectivity.online
   const unwatch = connectivity.watch((online) => {
-    say([{ type: online ? 'online' : 'offline', at: clock.now() }])
+    if (online !== wasOnline) say([{ type: online ? 'online' : 'offline', at: clock.now() }])
+    wasOnline = online
     if (online) committer.submit({ alone: true, run: operations.tryOrigins }).then(wakeAll, () => {})
     else for (const processor of processors.values()) processor.options.port.giveBack()
   })
+
+  /** Names that nobody has a handler for, told once. */
+  const unhandled = new Set<string>()
+  function looked(rows: readonly QueueRow[], leader: boolean): void {
+    options.requests(rows.filter(({ http }) => http).map(({ queue }) => queue))
+    for (const { queue, lanes, processors: shares } of leader ? rows : []) for (const lane of Object.keys(lanes)) {
+      const { name: job, origin } = parseLane(lane)
+      const id = `${queue} ${job}`
+      const handled = origin !== undefined || Object.values(shares).some(({ names }) => !names || names.includes(job))
+      if (handled) unhandled.delete(id)
+      else if (!unhandled.has(id)) { unhandled.add(id); say([{ type: 'unhandled', at: clock.now(), queue, name: job }]) }
+    }
+  }
 
   // ---- claiming ----
 
@@ -160,7 +179,8 @@ export function createEngine(options: EngineOptions): Engine {
       queue, owner, leaseMs: LEASE_MS, online: connectivity.online, count,
       processor: { id, want: concurrency, running: processor.running, runs },
     }
-    committer.submit({ needs: [['queues', queue]], rooms: operations.RUN_ROOMS, run: (work) => operations.claim(work, request) }).then(({ has, hungry, box, token: proof, jobs }) => {
+    committer.submit({ needs: [['queues', queue]], rooms: operations.RUN_ROOMS, run: (work) => operations.claim(work, request) }).then(({ has, hungry, gated, box, token: proof, jobs }) => {
+      processor.gated = gated
       processor.claiming = false
       processor.has = has
       // A job pushed after the claim, in its very transaction, has woken this processor already.
@@ -226,7 +246,7 @@ export function createEngine(options: EngineOptions): Engine {
     if (event.type === 'complete') return { ...event, ...(event.result === undefined ? {} : { result: storable(event.result) }) }
     if (event.type !== 'fail') return event
     const network = event.error.name === 'NetworkError' || (event.error.name === 'TypeError' && /fetch|network/i.test(event.error.message))
-    if (network && !event.final && !connectivity.online) return { type: 'release' }
+    if (network && !event.final && processor.gated && !connectivity.online) return { type: 'release' }
     return { ...event, owner: processor.options.owner, random: random() }
   }
 
@@ -323,7 +343,7 @@ export function createEngine(options: EngineOptions): Engine {
       const look = (job?: Job): void => {
         if (job) { done(() => { resolve(job) }); return }
         getJob(connection, id).then((found) => {
-          if (!found) done(() => { reject(operations.notFound(id, true)) })
+          if (!found) void wasGiven(connection, id).then((given) => { done(() => { reject(operations.notFound(id, given)) }) })
           else if (isFinal(found.state)) done(() => { resolve(found) })
         }, () => {})
       }

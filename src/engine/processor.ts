@@ -32,6 +32,8 @@ export class ProcessorState {
   /** How many may run at once, as the last claim said. */
   has = 0
   claiming = false
+  /** Whether its queue waits for the network. */
+  gated = false
   /** Nothing was left at the last claim; a wake clears it. */
   dry = false
   wakes = 0

@@ -4,7 +4,7 @@ import { ownerLock } from '../core/owner.ts'
 import type { Locks } from '../platform/locks.ts'
 import * as operations from '../store/operations.ts'
 import { nextDue } from '../store/reads.ts'
-import type { LeaseRow } from '../store/schema.ts'
+import type { LeaseRow, QueueRow } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 
 export interface UpkeepOptions {
@@ -17,6 +17,8 @@ export interface UpkeepOptions {
   readonly held: (owner: string) => boolean
   readonly check: (owner: string) => Promise<void>
   readonly wakeAll: () => void
+  /** The queues as they are now. */
+  readonly queues: (rows: readonly QueueRow[], leader: boolean) => void
   readonly log: (error: unknown) => void
 }
 
@@ -35,8 +37,10 @@ const TICK_MS = 5000
 /** How long others leave undone work to the tab that does upkeep. */
 const GRACE_MS = 1500
 const BEAT_MS = 10_000
+/** How often what is too old is looked for; what is too many is noticed at once. */
+const PRUNE_MS = 10_000
 
-export function createUpkeep({ name, store: { connection, committer }, clock, locks, owners, held, check, wakeAll, log }: UpkeepOptions): Upkeep {
+export function createUpkeep({ name, store: { connection, committer }, clock, locks, owners, held, check, wakeAll, queues, log }: UpkeepOptions): Upkeep {
   let leader = !locks.supported
   let stopped = false
   let started = false
@@ -46,6 +50,7 @@ export function createUpkeep({ name, store: { connection, committer }, clock, lo
   let timerAt = Infinity
   let release = (): void => {}
   let beatAt = 0
+  let pruneAt = 0
   let lastAwake = clock.awake()
   /** This realm's own awake time: what it slept through counts for one tick at most. */
   let awake = 0
@@ -90,10 +95,16 @@ export function createUpkeep({ name, store: { connection, committer }, clock, lo
       again = true
     }
     if (state.originsAt <= now) wakeAll()
-    if (leader) for (const { queue, counts } of state.queues) {
-      const { completed, cancelled, dead } = operations.RETENTION
-      if (counts.completed > completed.count || counts.cancelled > cancelled.count || counts.dead > dead.count) await committer.submit({ alone: true, run: (work) => operations.prune(work, queue) })
+    if (leader) {
+      const aged = awake >= pruneAt
+      if (aged) pruneAt = awake + PRUNE_MS
+      for (const { queue, counts } of state.queues) {
+        const { completed, cancelled, dead } = operations.RETENTION
+        const excess = counts.completed > completed.count || counts.cancelled > cancelled.count || counts.dead > dead.count
+        if (excess || (aged && counts.completed + counts.cancelled + counts.dead > 0)) while (await committer.submit({ alone: true, run: (work) => operations.prune(work, queue) }) && !stopped) { /* more of them */ }
+      }
     }
+    queues(state.queues, leader)
     return Math.min(state.at + (leader ? 0 : GRACE_MS), state.originsAt <= now ? Infinity : state.originsAt, now + TICK_MS)
   }
 

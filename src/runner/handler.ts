@@ -25,15 +25,19 @@ class HandlerContext implements Context {
   get signal(): AbortSignal { return this.#attempt.signal }
   get attempt(): number { return this.#attempt.run.job.failures + 1 }
   get queue(): string { return this.#attempt.run.job.queue }
-  progress(percent: number, message?: string): void {
+  // Getters, so that a handler may take these out of its context, and one that does not pays nothing.
+  get progress(): Context['progress'] { return (percent, message) => { this.#progress(percent, message) } }
+  get log(): Context['log'] { return (message) => { this.#log(message) } }
+  get heartbeat(): Context['heartbeat'] { return () => this.#attempt.host.heartbeat(this.#attempt.key) }
+  get step(): Context['step'] { return (name, fn) => this.#step(name, fn) }
+  #progress(percent: number, message?: string): void {
     if (!(percent >= 0 && percent <= 100)) throw new HoldfastError('VALIDATION', `progress must be a number from 0 to 100 (got ${percent})`, { field: 'progress' })
     this.#attempt.add({ progress: percent, ...(message === undefined ? {} : { message: cut(String(message), LIMITS.logLine) }) })
   }
-  log(message: string): void {
+  #log(message: string): void {
     this.#attempt.add({ logs: [{ at: this.#attempt.host.clock.now(), message: cut(String(message), LIMITS.logLine) }] })
   }
-  heartbeat(): Promise<void> { return this.#attempt.host.heartbeat(this.#attempt.key) }
-  async step<T>(name: string, fn: () => T | Promise<T>): Promise<T> {
+  async #step<T>(name: string, fn: () => T | Promise<T>): Promise<T> {
     const { host, key } = this.#attempt
     this.#steps ??= host.steps(key)
     const done = await this.#steps

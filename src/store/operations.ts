@@ -11,7 +11,7 @@ import type { Size } from '../core/limits.ts'
 import { invalidState, transition, type JobEvent, type Outcome } from '../core/transition.ts'
 import type { BulkResult, QueueSettings } from '../queue.ts'
 import { head, PAGE_JOBS, remove, takeFirst, jobBytes, type LaneView } from './lane-view.ts'
-import { appendNew, count, enter, eventOf, forget, leave, locate, setLane, store, withLease, withReport } from './rooms.ts'
+import { appendNew, count, enter, eventOf, forget, forgetSteps, leave, locate, setLane, store, withLease, withReport } from './rooms.ts'
 import { bucketsOf, type LeaseRow, type ProcessorShare, type QueueRow, type Report, type Room } from './schema.ts'
 import type { Work } from './work.ts'
 
@@ -34,6 +34,7 @@ export async function push(work: Work, queue: string, items: readonly NewJob[]):
   const random = Math.floor(work.env.random() * 2 ** 17) * 2 ** 17 + Math.floor(work.env.random() * 2 ** 17)
   const waiting: Job[] = []
   let delayed = 0
+  let best = -Infinity
   items.forEach((item, i) => {
     const job = createJob(queue, item, row.settings.defaults ?? {}, first + i, makeId(ms, random, first + i), work.now)
     if (job.large) work.put('payloads', job.seq, { seq: job.seq, data: job.data }, true)
@@ -41,9 +42,10 @@ export async function push(work: Work, queue: string, items: readonly NewJob[]):
     if (job.expiresAt !== undefined) work.put('expiries', [job.expiresAt, job.seq], { at: job.expiresAt, seq: job.seq }, true)
     work.due(Math.min(job.expiresAt ?? Infinity, job.runAt ?? Infinity))
     if (job.state === 'delayed') { work.put('delayed', job.seq, kept, true); delayed++ }
-    else waiting.push(kept)
+    else { waiting.push(kept); best = Math.max(best, kept.priority) }
     work.emit('pushed', job, job.runAt === undefined ? {} : { runAt: job.runAt })
   })
+  summonAhead(work, row, ({ priority }) => best > priority)
   work.putQueue(appendNew(work, delayed > 0 ? count(row, 'delayed', delayed) : row, waiting))
   work.wakes.add(queue)
   return { ms, random, first, count: items.length }
@@ -77,6 +79,8 @@ export interface Claim {
   readonly box?: number
   readonly token?: string
   readonly jobs: readonly Job[]
+  /** Whether the queue is not claimed from while offline. */
+  readonly gated: boolean
 }
 
 /** Claims the first jobs that this realm can run, into one box under one fresh token. */
@@ -85,24 +89,37 @@ export async function claim(work: Work, request: ClaimRequest): Promise<Claim> {
   let row = before
   if (row.paused && row.pausedUntil !== undefined && row.pausedUntil <= work.now) row = resumed(work, row)
   const { has, free } = shareOf(row, request)
-  const blocked = row.paused || ((row.settings.needsNetwork ?? row.http) === true && !request.online)
+  const gated = (row.settings.needsNetwork ?? row.http) === true
+  const blocked = row.paused || (gated && !request.online)
   const jobs = blocked || free <= 0 ? [] : await take(work, row, request.processor?.runs, free, request.processor !== undefined && free >= PAGE_JOBS, (next) => { row = next })
   const lease = jobs.length > 0 ? putBox(work, request, jobs) : undefined
   if (lease) row = count(row, 'active', jobs.length)
-  if (request.processor) row = withShare(work, row, request.owner, request.processor, has, jobs.length)
+  if (request.processor) row = withShare(work, row, request.owner, request.processor, has, jobs)
   if (row !== before) work.putQueue(row)
-  return { has, hungry: request.processor !== undefined && row.processors[request.processor.id]?.hungry === true, jobs, ...(lease ? { box: lease.box, token: lease.token } : {}) }
+  return { has, gated, hungry: request.processor !== undefined && row.processors[request.processor.id]?.hungry === true, jobs, ...(lease ? { box: lease.box, token: lease.token } : {}) }
+}
+
+/** What was claimed ahead of time is to be given back, by those of whom `who` is true. */
+function summonAhead(work: Work, row: Pick<QueueRow, 'processors'>, who: (share: ProcessorShare) => boolean = () => true): void {
+  for (const share of Object.values(row.processors)) if (share.leased > share.has && who(share)) work.summons.add(share.owner)
 }
 
 /** Notes what a processor may run and holds; one that holds nothing lets others have its share. */
-function withShare(work: Work, row: QueueRow, owner: string, { id, want, runs }: NonNullable<ClaimRequest['processor']>, has: number, claimed: number): QueueRow {
+function withShare(work: Work, row: QueueRow, owner: string, { id, want, runs }: NonNullable<ClaimRequest['processor']>, has: number, jobs: readonly Job[]): QueueRow {
+  const claimed = jobs.length
   const old = row.processors[id]
   const leased = (old?.leased ?? 0) + claimed
-  const hungry = has <= 0 && Object.keys(row.lanes).some((lane) => { const { name, origin } = parseLane(lane); return canRun(runs, name, origin) })
-  const share: ProcessorShare = { owner, want, has: leased === 0 ? 0 : has, leased, ...(hungry ? { hungry } : {}), ...(runs.kind === 'handlers' && runs.names ? { names: runs.names } : {}) }
+  const names = runs.kind === 'handlers' ? runs.names : undefined
+  const isRival = (other: ProcessorShare): boolean => !names || !other.names || other.names.some((name) => names.includes(name))
+  const starved = has <= 0 && Object.keys(row.lanes).some((lane) => { const { name, origin } = parseLane(lane); return canRun(runs, name, origin) })
+  const outrun = leased === 0 && runs.kind === 'handlers' && Object.entries(row.processors).some(([other, share]) => other !== id && share.leased > share.has && isRival(share))
+  const hungry = starved || outrun
+  const last = jobs[jobs.length - 1]
+  const priority = last?.priority ?? old?.priority ?? 0
+  const share: ProcessorShare = { owner, want, has: leased === 0 ? 0 : has, leased, priority, ...(hungry ? { hungry } : {}), ...(runs.kind === 'handlers' && runs.names ? { names: runs.names } : {}) }
   if (old && old.has > share.has) work.wakes.add(row.queue)
   // What others have claimed ahead of time they give back.
-  if (hungry && !old?.hungry) for (const other of Object.values(row.processors)) if (other.leased > other.has) work.summons.add(other.owner)
+  if (hungry && !old?.hungry) summonAhead(work, row, isRival)
   if (old && claimed === 0 && old.has === share.has && old.want === want && old.hungry === share.hungry) return row
   return { ...row, processors: { ...row.processors, [id]: share } }
 }
@@ -349,8 +366,9 @@ function endLeased(work: Work, tally: Tally, lease: LeaseRow, job: Job, event: J
   // A handler that asks for its own end may have it at once.
   const outcome = event.type === 'cancel' ? transition({ ...job, cancelRequested: { reason: event.reason, remove: false } }, { type: 'release' }, work.now) : transition(job, event, work.now)
   if (outcome.kind !== 'moved' && outcome.kind !== 'gone') throw invalidState(job, event.type)
-  const stored = outcome.job.large ? { ...outcome.job, data: undefined } : outcome.job
-  if (isFinal(stored.state) && lease.steps?.includes(job.seq)) work.deleteRange('steps', IDBKeyRange.bound([job.seq], [job.seq, []]))
+  const lean = outcome.job.large ? { ...outcome.job, data: undefined } : outcome.job
+  const stored = lease.steps?.includes(job.seq) ? { ...lean, stepped: true as const } : lean
+  if (isFinal(stored.state)) forgetSteps(work, stored)
   announce(work, stored, event)
   if (tally.row.settings.concurrency != null || !lease.processor) work.wakes.add(job.queue)
   if (outcome.kind === 'gone') { forget(work, stored); work.final(stored); return outcome.job }
@@ -366,6 +384,7 @@ function endLeased(work: Work, tally: Tally, lease: LeaseRow, job: Job, event: J
 async function settleOutcome(work: Work, row: QueueRow, outcome: Outcome): Promise<QueueRow> {
   if (outcome.kind === 'gone') { forget(work, outcome.job); work.final(outcome.job); work.emit('removed', outcome.job); return row }
   if (outcome.kind !== 'moved') return row
+  if (isFinal(outcome.job.state)) forgetSteps(work, outcome.job)
   work.emit(eventOf(outcome.job.state), outcome.job, outcome.job.reason === undefined ? {} : { reason: outcome.job.reason })
   return enter(work, row, outcome.job)
 }
@@ -492,6 +511,7 @@ export async function act(work: Work, id: string, seq: number, event: JobEvent, 
     return active
   }
   let row = await leave(work, await work.queue(job.queue), place)
+  if (outcome.kind === 'gone' || isFinal(outcome.job.state)) forgetSteps(work, job)
   const next = options.edited ? withEdited(work, outcome.job, options.edited) : outcome.job.large ? { ...outcome.job, data: undefined } : outcome.job
   if (event.type === 'retry' && next.expiresAt !== undefined) { work.put('expiries', [next.expiresAt, seq], { at: next.expiresAt, seq }); work.due(next.expiresAt) }
   if (outcome.kind === 'gone') { forget(work, job); work.emit('removed', job); if (isFinal(job.state) === false) work.final({ ...job, state: 'cancelled', reason: 'removed' }) }
@@ -547,6 +567,7 @@ export async function unregister(work: Work, queue: string, processor: string): 
 
 export async function pause(work: Work, queue: string, until?: number): Promise<void> {
   const { pausedUntil: _until, ...row } = await work.queue(queue)
+  summonAhead(work, row)
   work.putQueue({ ...row, paused: true, ...(until === undefined ? {} : { pausedUntil: until }) })
   work.due(until ?? Infinity)
   work.emit('paused', undefined, { queue, ...(until === undefined ? {} : { until }) })

@@ -25,6 +25,10 @@ export async function getJob(connection: Connection, id: string): Promise<Job | 
   })
 }
 
+/** Whether an id was ever given, so that a job that is not there is known to be gone. */
+export const wasGiven = (connection: Connection, id: string): Promise<boolean> =>
+  connection.use(async (db) => (seqOf(id) ?? Infinity) < ((await db.get('meta', 'main'))?.next ?? 0))
+
 /** Of a processor's leased jobs the first `has` run, since it starts them in order; what was pulled by hand counts as running. */
 export function isStarted(queue: QueueRow | undefined, lease: LeaseRow, seq: number): boolean {
   const share = lease.processor === undefined ? undefined : queue?.processors[lease.processor]

@@ -134,13 +134,20 @@ export async function leave(work: Work, row: QueueRow, place: Place): Promise<Qu
       const { queue, state, order } = place.row
       const row = await work.get('history', [queue, state, order]) ?? place.row
       const jobs = (await work.get('archives', order))?.jobs.filter(({ seq }) => seq !== job.seq) ?? []
-      work.put('history', [queue, state, order], jobs.length > 0 ? { ...row, seqs: jobs.map(({ seq }) => seq) } : undefined)
+      const { large: _large, ...others } = row
+      const large = jobs.filter((one) => one.large).map(({ seq }) => seq)
+      work.put('history', [queue, state, order], jobs.length > 0 ? { ...others, seqs: jobs.map(({ seq }) => seq), ...(large.length > 0 ? { large } : {}) } : undefined)
       work.put('archives', order, jobs.length > 0 ? { jobs } : undefined)
       break
     }
     case 'leases': throw new Error('a leased job ends with its lease')
   }
   return count(row, job.state, -1)
+}
+
+/** A job that is over needs no record of what it had done. */
+export function forgetSteps(work: Work, job: Job): void {
+  if (job.stepped) work.deleteRange('steps', IDBKeyRange.bound([job.seq], [job.seq, []]))
 }
 
 /** What is kept beside a job goes with it. */

@@ -70,6 +70,8 @@ export interface ProcessorShare {
   readonly has: number
   /** How many it has leased: the first `has` run, the others wait their turn there. */
   readonly leased: number
+  /** The lowest priority among those it claimed last. */
+  readonly priority: number
   /** It found jobs that it could run, and no share to run them with. */
   readonly hungry?: true
   /** The names it has handlers for; absent: all. */

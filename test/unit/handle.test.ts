@@ -185,6 +185,15 @@ it('an id has 34 random bits', async () => {
   expect([...low].sort((a, b) => a - b)).toEqual([0, 1, 2, 3])
 })
 
+it('an id is a whole: one with other random bits is another job’s, though it has the same number', async () => {
+  const queue = await tab()
+  const id = await queue.push(Q, 'welcome', 1)
+  const other = `${id.slice(0, 15)}${id[15] === '0' ? '1' : '0'}${id.slice(16)}`
+  expect(await queue.get(other)).toBeUndefined()
+  for (const call of [() => queue.cancel(other), () => queue.remove(other), () => queue.update(other, { priority: 1 })]) await expect(call()).rejects.toMatchObject({ code: 'NOT_FOUND' })
+  expect(await queue.get(id)).toMatchObject({ state: 'waiting', priority: 0 })
+})
+
 // ---- processors ----
 
 describe('concurrency', () => {

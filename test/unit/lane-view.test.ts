@@ -173,6 +173,17 @@ it('a claim of the lane’s whole front costs one range delete and one page for 
   expect({ deletes, deleteTo, adds: adds.map(({ first, jobs }) => [first, jobs.length]), puts }).toEqual({ deletes: [], deleteTo: ['emails', 'welcome', 0, 193], adds: [[203, 54]], puts: [] })
 })
 
+it('two pages that are gone do not take the one before them along', () => {
+  const lane = new Lane()
+  for (let i = 0; i < 4; i++) { lane.append(0, 1, 0, false); lane.commit() }
+  lane.takeAt(0, 4)
+  lane.insert(0)
+  lane.remove(1)
+  lane.remove(1)
+  lane.commit()
+  expect(lane.expected.map(({ position }) => position)).toEqual([1, 4])
+})
+
 it('what is pushed rewrites no page that is there', () => {
   const lane = new Lane()
   lane.append(0, 3, 0, false)

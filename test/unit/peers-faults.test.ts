@@ -48,6 +48,19 @@ describe('a stale heartbeat kills retries', () => {
     expect((await stored(name)).leases).toMatchObject([{ box: again.box, left: [again.seq] }])
   })
 
+  it('one that beats at the last moment keeps it, though it had been found silent', async () => {
+    const name = freshName()
+    const { committer, close } = testStore(name)
+    await committer.submit(push('welcome'))
+    const [held] = proofs(await committer.submit(pull(1)))
+    const [seen] = (await stored(name)).leases
+    const expire = () => committer.submit({ alone: true, run: (work) => operations.expireLease(work, seen!, [held!.seq], 0) })
+    await committer.submit({ run: (work) => operations.heartbeat(work, held!) })
+    await expire()
+    expect((await stored(name)).leases).toMatchObject([{ left: [held!.seq] }])
+    await close()
+  })
+
   it('a night’s sleep takes nothing back', async () => {
     const { name, engine: { store: { committer } }, clock } = await engineOf('page')
     await committer.submit(push('welcome'))
@@ -184,6 +197,20 @@ describe('options are accepted and ignored', () => {
     await after(5)
     expect(await queue.pull(Q)).toEqual([])
     expect(await queue.get(id)).toMatchObject({ state: 'dead', reason: 'expired', failures: 0 })
+  })
+
+  it('ttl: not even if nobody has noticed before', async () => {
+    const name = freshName()
+    let now = NOW
+    const { committer, close } = testStore(name, { now: () => now })
+    await committer.submit(push('welcome', 'late', { ttlMs: 1000 }))
+    await committer.submit(push('welcome', 'in time', { ttlMs: 1001 }))
+    now += 1000
+    expect((await committer.submit(pull(5))).jobs).toMatchObject([{ data: 'in time' }])
+    const rows = await stored(name)
+    expect(rows.dead).toMatchObject([{ data: 'late', reason: 'expired' }])
+    expect(faults(rows)).toEqual([])
+    await close()
   })
 
   it('lifo: the last goes first, within its priority', async () => {

@@ -46,7 +46,7 @@ export async function engineOf(owner: string): Promise<{ readonly name: string; 
   let tokens = 0
   const engine = createEngine({
     name, durability: 'strict', clock, locks: NO_LOCKS, connectivity: { online: true, hint() {}, watch: () => () => {}, close() {} },
-    channel: () => ({ post() {}, close() {} }), random: () => 0.5, token: () => `token ${++tokens}`, hear() {},
+    channel: () => ({ post() {}, close() {} }), random: () => 0.5, token: () => `token ${++tokens}`, requests() {}, hear() {},
   })
   await engine.adopt(owner)
   onTestFinished(async () => { await engine.close(); await forget(name) })

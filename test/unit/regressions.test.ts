@@ -1,0 +1,127 @@
+/** Faults found while the README was written: each test fails until its fault is gone. Copy to test/unit/ to run. */
+import { expect, it, vi } from 'vitest'
+import { createQueue, NetworkError } from '../../src/index.ts'
+import * as operations from '../../src/store/operations.ts'
+import { engineOf } from './support/engine.ts'
+import { faults, stored } from './support/database.ts'
+import { newJob, proofs, pull, push, Q, settle, testStore } from './support/store.ts'
+import { after, tab, tabs, until } from './support/tabs.ts'
+
+const complete = { type: 'complete' } as const
+
+it('a large job that is retried keeps its data when the row it had ended in is pruned', async () => {
+  let now = 1_800_000_000_000
+  const { committer: c, close } = testStore('found-1', { now: () => now })
+  await c.submit({ run: (work) => operations.push(work, Q, [{ ...newJob('a', 'BIG'), size: 20_000 }, newJob('b')]) })
+  const claim = await c.submit(pull(2))
+  await c.submit(settle(proofs(claim).map((held) => ({ ...held, event: complete }))))
+  const big = claim.jobs.find(({ name }) => name === 'a')!
+  await c.submit({ alone: true, run: (work) => operations.act(work, big.id, big.seq, { type: 'retry' }) })
+  await c.submit({ run: (work) => operations.push(work, Q, Array.from({ length: 1500 }, () => newJob('c', 1, { priority: 5 }))) })
+  now += 100_000
+  await c.submit(settle(proofs(await c.submit(pull(1500))).map((held) => ({ ...held, event: complete }))))
+  now += 100_000
+  await c.submit({ alone: true, run: (work) => operations.prune(work, Q) })
+  expect(faults(await stored('found-1'))).toEqual([])
+  await close()
+})
+
+it('a call after a failed start is refused too: it does not hang', async () => {
+  const queue = createQueue('found-2', { worker: () => { throw new Error('no worker here') } })
+  await expect(queue.push(Q, 'x', 1)).rejects.toMatchObject({ code: 'WORKER_DIED' })
+  expect(await Promise.race([queue.push(Q, 'x', 1).catch(() => 'refused'), after(1000).then(() => 'hangs')])).not.toBe('hangs')
+})
+
+it('a handler without network, in a queue that does not need it, does not spin', async () => {
+  vi.stubGlobal('navigator', { onLine: false })
+  const queue = await tab()
+  let runs = 0
+  await queue.process(Q, () => { runs++; throw new NetworkError('no') })
+  await queue.push(Q, 'x', 1)
+  await after(500)
+  vi.unstubAllGlobals()
+  expect(runs).toBeLessThan(5)
+})
+
+it('an urgent job overtakes those that are claimed ahead', { timeout: 30_000 }, async () => {
+  const queue = await tab()
+  let [slow, before] = [0, -1]
+  await queue.process(Q, { quick: () => {}, slow: async () => { await after(50); slow++ }, urgent: () => { before = slow } })
+  await queue.pushMany(Q, [...Array.from({ length: 3000 }, () => ({ name: 'quick', data: 0 })), ...Array.from({ length: 60 }, () => ({ name: 'slow', data: 0 }))])
+  await until('slow ones run', () => slow >= 2, 10_000)
+  await queue.push(Q, 'urgent', 0, { priority: 10 })
+  await until('the urgent one has run', () => before >= 0, 10_000)
+  expect(before).toBeLessThan(10)
+})
+
+it('a pause stops those that are claimed ahead', { timeout: 30_000 }, async () => {
+  const queue = await tab()
+  let slow = 0
+  await queue.process(Q, { quick: () => {}, slow: async () => { await after(50); slow++ } })
+  await queue.pushMany(Q, [...Array.from({ length: 3000 }, () => ({ name: 'quick', data: 0 })), ...Array.from({ length: 60 }, () => ({ name: 'slow', data: 0 }))])
+  await until('slow ones run', () => slow >= 2, 10_000)
+  await queue.pause(Q)
+  const at = slow
+  await after(1000)
+  expect(slow - at).toBeLessThan(4)
+})
+
+it('a second tab gets its part of those that are claimed ahead', { timeout: 30_000 }, async () => {
+  const { queues: [one, two] } = await tabs(2)
+  let [first, second] = [0, 0]
+  await one!.process(Q, { quick: () => {}, slow: async () => { await after(50); first++ } }, { concurrency: 2 })
+  await one!.pushMany(Q, [...Array.from({ length: 3000 }, () => ({ name: 'quick', data: 0 })), ...Array.from({ length: 60 }, () => ({ name: 'slow', data: 0 }))])
+  await until('slow ones run', () => first >= 2, 10_000)
+  await two!.process(Q, { slow: async () => { await after(50); second++ } }, { concurrency: 2 })
+  await after(1000)
+  expect(second).toBeGreaterThan(5)
+})
+
+it('what ended more than a day ago is forgotten, however few they are', async () => {
+  const { name, engine: { store: { committer } }, clock } = await engineOf('page')
+  await committer.submit(push('a'))
+  await committer.submit(settle(proofs(await committer.submit(pull(1))).map((held) => ({ ...held, event: complete }))))
+  clock.sleep(48 * 3_600_000)
+  for (let i = 0; i < 3; i++) await clock.advance(5_000)
+  expect((await stored(name)).queues[0]?.counts.completed).toBe(0)
+})
+
+it('pruning keeps up with jobs that end one by one', { timeout: 30_000 }, async () => {
+  const { name, engine: { store: { committer } }, clock } = await engineOf('page')
+  for (let i = 0; i < 1600; i++) {
+    await committer.submit(push('a'))
+    await committer.submit(settle(proofs(await committer.submit(pull(1))).map((held) => ({ ...held, event: complete }))))
+  }
+  clock.sleep(120_000)
+  for (let i = 0; i < 8; i++) await clock.advance(5_000)
+  expect((await stored(name)).queues[0]?.counts.completed).toBeLessThanOrEqual(1000)
+})
+
+it('the steps of a removed job go with it', async () => {
+  const { name, queues: [queue] } = await tabs()
+  await queue!.process(Q, async (_job, ctx) => { await ctx.step('a', () => 1); throw new Error('x') })
+  const id = await queue!.push(Q, 'x', 1)
+  await until('it waits for its retry', async () => (await queue!.get(id))?.state === 'delayed')
+  await queue!.remove(id)
+  expect((await stored(name)).steps).toEqual([])
+})
+
+it('a stream of events ends when its queue is closed', async () => {
+  const queue = await tab()
+  const reading = (async () => { for await (const event of queue.events()) void event; return 'ended' })()
+  await after(20)
+  await queue.close()
+  expect(await Promise.race([reading, after(500).then(() => 'still waits')])).toBe('ended')
+})
+
+it('what the context offers can be taken out of it', async () => {
+  const queue = await tab()
+  await queue.process(Q, async (_job, { step, log }) => { log('x'); return step('a', () => 1) })
+  expect(await queue.waitFor(await queue.push(Q, 'x', 1, { maxAttempts: 1 }))).toBe(1)
+})
+
+it('waitFor says of an id that was never given that there is no such job', async () => {
+  const queue = await tab()
+  await expect(queue.waitFor('019e0000-0000-7000-8000-00000000ffff')).rejects.toMatchObject({ code: 'NOT_FOUND', details: { pruned: false } })
+})
+
