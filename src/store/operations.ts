@@ -111,7 +111,8 @@ function withShare(work: Work, row: QueueRow, owner: string, { id, want, runs }:
   const leased = (old?.leased ?? 0) + claimed
   const names = runs.kind === 'handlers' ? runs.names : undefined
   const isRival = (other: ProcessorShare): boolean => !names || !other.names || other.names.some((name) => names.includes(name))
-  const starved = has <= 0 && Object.keys(row.lanes).some((lane) => { const { name, origin } = parseLane(lane); return canRun(runs, name, origin) })
+  // Who has just given up its place lets the hungry one come before it.
+  const starved = has <= 0 && (old?.has ?? 0) <= 0 && Object.keys(row.lanes).some((lane) => { const { name, origin } = parseLane(lane); return canRun(runs, name, origin) })
   const outrun = leased === 0 && runs.kind === 'handlers' && Object.entries(row.processors).some(([other, share]) => other !== id && share.leased > share.has && isRival(share))
   const hungry = starved || outrun
   const last = jobs[jobs.length - 1]

@@ -7,7 +7,7 @@ import { seqOf } from '../../src/core/seq.ts'
 const ms = fc.integer({ min: 0, max: 2 ** 48 - 1 })
 const random = fc.integer({ min: 0, max: 2 ** 34 - 1 })
 const seq = fc.integer({ min: 0, max: MAX_SEQ })
-const bits = (id: string): string => [...id.replaceAll('-', '')].map((digit) => parseInt(digit, 16).toString(2).padStart(4, '0')).join('')
+const bits = (id: string): string => Array.from(id.replaceAll('-', ''), (digit) => parseInt(digit, 16).toString(2).padStart(4, '0')).join('')
 
 it('looks like this', () => {
   expect(makeId(0x0123456789ab, 0, 1)).toBe('01234567-89ab-7000-8000-000000000001')

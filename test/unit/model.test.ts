@@ -33,12 +33,13 @@ async function live(handles: number, commands: Iterable<fc.AsyncCommand<Model, R
 async function check(handles: number, maxCommands: number, runs: number, title: string): Promise<void> {
   const lives = fc.asyncProperty(fc.commands(commandsFor(handles), { maxCommands, size: 'max', ...(MODEL_REPLAY ? { replayPath: MODEL_REPLAY } : {}) }), (commands) => live(handles, commands))
   const details = await fc.check(lives, {
-    numRuns: runs, interruptAfterTimeLimit: 240_000, ...(MODEL_SEED ? { seed: Number(MODEL_SEED) } : {}), ...(MODEL_PATH ? { path: MODEL_PATH } : {}),
+    numRuns: runs, ...(MODEL_SEED ? { seed: Number(MODEL_SEED) } : {}), ...(MODEL_PATH ? { path: MODEL_PATH } : {}),
   })
   if (!details.failed) return
-  const replay = /replayPath="([^"]*)"/.exec(String(details.counterexample?.[0]))?.[1] ?? ''
+  const example = fc.stringify(details.counterexample?.[0])
+  const replay = /replayPath="([^"]*)"/.exec(example)?.[1] ?? ''
   throw new Error([
-    `After ${details.numRuns} runs and ${details.numShrinks} shrinks:${String(details.counterexample?.[0])}`,
+    `After ${details.numRuns} runs and ${details.numShrinks} shrinks: ${example}`,
     details.errorInstance instanceof Error ? details.errorInstance.message : 'it took too long',
     `Replay: MODEL_SEED=${details.seed} MODEL_PATH='${details.counterexamplePath ?? ''}' MODEL_REPLAY='${replay}' npx vitest run --project unit test/unit/model.test.ts -t '${title}'`,
   ].join('\n\n'), { cause: details.errorInstance })
