@@ -23,7 +23,6 @@ describe('the table', () => {
     expect(kindOf(422, [], true)).toBe('dead')
   })
 
-  it.todo('401: the origin waits for http.onUnauthorized, and the job is not dead')
 })
 
 describe('okStatuses', () => {
