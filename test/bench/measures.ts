@@ -46,7 +46,7 @@ async function take(it: Contestant, count: number): Promise<void> {
   if (it.drop) return it.drop(count)
   if (!it.pull || !it.ack) return void await it.drain?.(1, { count, ms: Infinity })
   for (let left = count; left > 0;) {
-    const jobs = await it.pull(Math.min(500, left))
+    const jobs = await it.pull(Math.min(1000, left))
     if (jobs.length === 0) return
     await it.ack(jobs)
     left -= jobs.length
@@ -71,36 +71,37 @@ export async function fill(it: Contestant, level: number, limitMs: number): Prom
 
 export const TOLERANCE = 0.25
 
-/** Back to the level after measures have added and taken. A quarter more or less makes no difference to anybody. */
-export async function settle(it: Contestant, level: number): Promise<void> {
+/** Back to the level after measures have added and taken; says how many are waiting. A quarter more or less makes no difference to anybody. */
+export async function settle(it: Contestant, level: number): Promise<number> {
   const surplus = await it.waiting() - level
-  if (Math.abs(surplus) <= level * TOLERANCE) return
+  if (Math.abs(surplus) <= level * TOLERANCE) return level + surplus
   if (surplus > 0) await take(it, surplus)
   else await add(it, -surplus)
+  const settled = await it.waiting()
   // A drain does not stop at the very job.
-  if (Math.abs(await it.waiting() - level) > level * TOLERANCE) throw new Error(`settled: expected ${level}, found ${await it.waiting()}`)
+  if (Math.abs(settled - level) > level * TOLERANCE) throw new Error(`settled: expected ${level}, found ${settled}`)
+  return settled
 }
 
-/** `undefined`: it has no such operation. */
-export async function measure(it: Contestant, what: Measure, sizes: Sizes): Promise<Result | undefined> {
+/** With `before` jobs waiting. `undefined`: it has no such operation. */
+export async function measure(it: Contestant, what: Measure, sizes: Sizes, before: number): Promise<Result | undefined> {
   switch (what) {
-    case 'push': return pushes(it, sizes.push)
-    case 'burst': return pushed(it, sizes.burst, some => Promise.all(some.map(n => it.push(n))))
-    case 'pushMany': return it.pushMany && pushed(it, sizes.pushMany, some => it.pushMany!(some))
-    case 'drain1': return drain(it, 1, sizes)
-    case 'drain16': return drain(it, 16, sizes)
-    case 'batch': return batches(it, sizes.batch)
+    case 'push': return pushes(it, sizes.push, before + await warmUp(it))
+    case 'burst': return pushed(it, sizes.burst, some => Promise.all(some.map(n => it.push(n))), before + await warmUp(it))
+    case 'pushMany': return it.pushMany && pushed(it, sizes.pushMany, some => it.pushMany!(some), before + await warmUp(it))
+    case 'drain1': return drain(it, 1, sizes, before)
+    case 'drain16': return drain(it, 16, sizes, before)
+    case 'batch': return batches(it, sizes.batch, before)
   }
 }
 
 /** What a database just opened does first is not what is measured. */
-async function warmUp(it: Contestant): Promise<void> {
+async function warmUp(it: Contestant): Promise<number> {
   for (let i = 0; i < 10; i++) await it.push(++serial)
+  return 10
 }
 
-async function pushes(it: Contestant, { count, ms }: Enough): Promise<Result> {
-  await warmUp(it)
-  const before = await it.waiting()
+async function pushes(it: Contestant, { count, ms }: Enough, before: number): Promise<Result> {
   const took: number[] = []
   const start = performance.now()
   for (let last = start; took.length < count && last - start < ms;) {
@@ -114,9 +115,7 @@ async function pushes(it: Contestant, { count, ms }: Enough): Promise<Result> {
   return { rate, push: median(took) }
 }
 
-async function pushed(it: Contestant, count: number, push: (numbers: number[]) => Promise<unknown>): Promise<Result> {
-  await warmUp(it)
-  const before = await it.waiting()
+async function pushed(it: Contestant, count: number, push: (numbers: number[]) => Promise<unknown>, before: number): Promise<Result> {
   const some = numbers(count)
   const start = performance.now()
   await push(some)
@@ -125,23 +124,21 @@ async function pushed(it: Contestant, count: number, push: (numbers: number[]) =
   return { rate }
 }
 
-async function drain(it: Contestant, concurrency: number, { drain: enough, preload: [bulk, single] }: Sizes): Promise<Result | undefined> {
+async function drain(it: Contestant, concurrency: number, { drain: enough, preload: [bulk, single] }: Sizes, before: number): Promise<Result | undefined> {
   if (!it.drain || it.serial && concurrency > 1) return undefined
-  if (await it.waiting() === 0) await add(it, it.pushMany ? bulk : single)
+  const there = before || await load(it, it.pushMany ? bulk : single)
   await it.prepare?.(concurrency)
-  const before = await it.waiting()
   const start = performance.now()
-  const seen = await it.drain(concurrency, { ...enough, count: Math.min(enough.count, before) })
+  const seen = await it.drain(concurrency, { ...enough, count: Math.min(enough.count, there) })
   const rate = seen.length / (performance.now() - start) * 1000
   check('handled', seen.length, new Set(seen).size)
-  check('left', before - seen.length, await it.waiting())
+  check('left', there - seen.length, await it.waiting())
   return { rate }
 }
 
-async function batches(it: Contestant, times: number): Promise<Result | undefined> {
+async function batches(it: Contestant, times: number, before: number): Promise<Result | undefined> {
   if (!it.pull || !it.ack) return undefined
-  if (await it.waiting() === 0) await add(it, times * 50)
-  const before = await it.waiting()
+  const there = before || await load(it, times * 50)
   const pulls: number[] = []
   const acks: number[] = []
   const seen = new Set<number>()
@@ -157,6 +154,11 @@ async function batches(it: Contestant, times: number): Promise<Result | undefine
   }
   const rate = times * 50 / (performance.now() - start) * 1000
   check('pulled', times * 50, seen.size)
-  check('left', before - times * 50, await it.waiting())
+  check('left', there - times * 50, await it.waiting())
   return { rate, pull: median(pulls), ack: median(acks) }
+}
+
+async function load(it: Contestant, count: number): Promise<number> {
+  await add(it, count)
+  return count
 }

@@ -23,12 +23,10 @@ export const realm = {
   /** At level 0 each measure starts in an empty database. */
   async measure(name: Name, database: string, level: number, what: Measure, sizes: Sizes) {
     const it = await opened(name, database)
-    if (level > 0) await settle(it, level)
-    else {
-      await it.wipe()
-      await it.open(database)
-    }
-    return measure(it, what, sizes)
+    if (level > 0) return measure(it, what, sizes, await settle(it, level))
+    await it.wipe()
+    await it.open(database)
+    return measure(it, what, sizes, 0)
   },
   async close(name: Name, database: string) {
     const key = `${name} ${database}`

@@ -105,19 +105,22 @@ async function everybody(page) {
           await record({ level, round, name, what }, () => call(page, name, 'measure', level === 0 ? `empty-${slug(name)}` : `full-${slug(name)}`, level, what, plan.sizes))
     }
     // An open queue looks after itself now and then: not while others are measured.
-    if (level === 0 && measures.length > 0) for (const name of here) await call(page, name, 'close', `empty-${slug(name)}`)
+    if (level === 0 && measures.length > 0) for (const name of here) await record({ level, round: 0, name, what: 'close' }, () => call(page, name, 'close', `empty-${slug(name)}`).then(() => {}))
   }
 }
 
 /** @param {import('playwright-core').Page} page @param {number} level @param {readonly Name[]} candidates @returns {Promise<Name[]>} those who have reached the level */
 async function filled(page, level, candidates) {
+  /** @type {Name[]} */
   const here = []
   for (const name of candidates) {
     if (name.startsWith('bare') || numbers.unfilled.some(one => one.name === name)) continue
     say(`${name}: fill to ${level}`)
-    const { reached, ms } = await call(page, name, 'fill', `full-${slug(name)}`, level, name.startsWith('holdfast') ? plan.hungMs : plan.fillMs)
-    if (reached) here.push(name)
-    else numbers.unfilled.push({ name, level, seconds: ms / 1000 })
+    await record({ level, round: 0, name, what: 'fill' }, async () => {
+      const { reached, ms } = await call(page, name, 'fill', `full-${slug(name)}`, level, name.startsWith('holdfast') ? plan.hungMs : plan.fillMs)
+      if (reached) here.push(name)
+      else numbers.unfilled.push({ name, level, seconds: ms / 1000 })
+    })
   }
   return here
 }
@@ -139,7 +142,7 @@ async function holdfastAlone(page) {
     await record({ level: top, round, name, what: 'stats' }, () => own('stats', 'full-holdfast', top, plan.times))
   if (!wanted.includes('origin')) return
   say(`origin: ${plan.ahead} requests`)
-  await own('closeOrigin', 'closed-origin', plan.ahead, `http://127.0.0.1:${closedPort}/`)
+  await record({ level: plan.ahead, round: 0, name, what: 'origin' }, () => own('closeOrigin', 'closed-origin', plan.ahead, `http://127.0.0.1:${closedPort}/`))
   for (let round = 0; round < plan.rounds; round++) {
     say(`origin, round ${round + 1} of ${plan.rounds}`)
     for (const ahead of rotated([0, plan.ahead], round))
@@ -155,7 +158,7 @@ function call(page, name, method, ...args) {
   }, { name, method, args }))
 }
 
-/** A wrong count or a hang is told, and the rest goes on. @param {Pick<Numbers['rounds'][number], 'level' | 'round' | 'name' | 'what'>} what @param {() => Promise<Result | undefined>} run */
+/** A wrong count or a hang is told, and the rest goes on. @param {Pick<Numbers['rounds'][number], 'level' | 'round' | 'name' | 'what'>} what @param {() => Promise<Result | void>} run */
 async function record(what, run) {
   if (numbers.wrong.some(one => one.name === what.name && (one.hung || one.level === what.level && one.what === what.what))) return
   try {

@@ -48,7 +48,7 @@ export function report(numbers) {
   lines.push('', 'Targets')
   for (const { target, value, bound, atMost, unit, note } of targets(numbers)) {
     const met = value !== undefined && (atMost ? value <= bound : value >= bound)
-    lines.push(`  ${value === undefined ? '–     ' : met ? 'met   ' : 'MISSED'}  ${target.padEnd(58)} ${atMost ? '≤' : '≥'} ${bound}${unit}: ${value === undefined ? 'not measured' : `${value.toFixed(2)}${unit}`}${note && ` (${note})`}`)
+    lines.push(`  ${value === undefined ? '–     ' : met ? 'met   ' : 'MISSED'}  ${target.padEnd(58)} ${atMost ? '≤' : '≥'} ${bound}${unit}: ${value === undefined ? 'not measured' : `${value.toFixed(2)}${unit}${note && ` (${note})`}`}`)
   }
 
   lines.push('', '* relaxed: Workbox and TanStack do not let one ask for strict commits; Workbox deletes a request before it is sent, TanStack answers before the commit.',

@@ -31,6 +31,8 @@ const createJobs = () => createCollection<ReturnType<typeof jobData>, number>({
   id: 'jobs', getKey: job => job.n, startSync: true, gcTime: 0, sync: { sync: ({ markReady }) => markReady() },
 })
 
+const turn = () => new Promise(resolve => setTimeout(resolve))
+
 /** One tab, so no election. */
 const alone = { requestLeadership: () => Promise.resolve(true), releaseLeadership() {}, isLeader: () => true, onLeadershipChange: () => () => {} }
 
@@ -43,7 +45,9 @@ export function create(): Contestant {
 
   async function drain(enough: Enough): Promise<readonly number[]> {
     const { seen, saw: count } = tally(enough)
-    const before = executor.getPendingCount()
+    const before = await stored()
+    // What is stored is scheduled a moment later.
+    while (executor.getPendingCount() < before) await turn()
     await new Promise<void>(resolve => {
       saw = n => {
         if (!count(n) && seen.length < before) return
@@ -54,7 +58,7 @@ export function create(): Contestant {
       network.notifyOnline()
     })
     // The last one's delete is still under way.
-    while (await stored() > before - seen.length) await new Promise(resolve => setTimeout(resolve))
+    while (await stored() > before - seen.length) await turn()
     return seen
   }
   const stored = () => new OutboxManager(storage, { jobs }).count()
@@ -83,7 +87,7 @@ export function create(): Contestant {
     waiting: stored,
     // Cleared without running, they would stay in its memory and slow down what comes after.
     async wipe() {
-      if (executor.getPendingCount() > 0) await drain({ count: Infinity, ms: Infinity })
+      if (await stored() > 0) await drain({ count: Infinity, ms: Infinity })
       executor.dispose()
     },
     async close() { executor.dispose() },
