@@ -1,7 +1,8 @@
 /** Names what of a value cannot be cloned. */
 
+/** `<value>` and the like name parts that have no key. */
 export const pathTo = (parent: string, key: string | number): string =>
-  typeof key === 'number' ? `${parent}[${key}]` : /^[A-Za-z_$][\w$]*$/.test(key) ? `${parent}.${key}` : `${parent}[${JSON.stringify(key)}]`
+  typeof key === 'number' ? `${parent}[${key}]` : /^<\w+>$/.test(key) ? parent + key : /^[A-Za-z_$][\w$]*$/.test(key) ? `${parent}.${key}` : `${parent}[${JSON.stringify(key)}]`
 
 /** The path and reason of the first part of a value that cannot be cloned, e.g. `data.items[3].onClick is a function`. */
 export function uncloneable(field: string, value: unknown, clone: (value: unknown) => unknown): string {

@@ -19,15 +19,12 @@ export class HoldfastError extends Error {
     super(message, cause === undefined ? undefined : { cause })
     this.code = code
     this.details = details
-    this.name = names[code] ?? 'HoldfastError'
+    this.name = nameOf(code)
   }
 }
 
-const names: Partial<Record<ErrorCode, string>> = {
-  VALIDATION: 'ValidationError', STALE_LEASE: 'StaleLeaseError', INVALID_STATE: 'InvalidStateError', NOT_FOUND: 'NotFoundError',
-  STORAGE: 'StorageError', QUOTA: 'QuotaError', WORKER_DIED: 'WorkerDiedError', CLOSED: 'ClosedError', TIMEOUT: 'TimeoutError', NETWORK: 'NetworkError',
-  DUPLICATE: 'DuplicateJobError', FLOW: 'FlowError',
-}
+/** STALE_LEASE → StaleLeaseError. */
+const nameOf = (code: ErrorCode): string => code === 'DUPLICATE' ? 'DuplicateJobError' : `${code.toLowerCase().replace(/(?:^|_)./g, (start) => start.slice(-1).toUpperCase())}Error`
 
 export const fromEnvelope = (envelope: ErrorEnvelope): HoldfastError =>
   new HoldfastError(envelope.code, envelope.message, envelope.details, envelope.cause && Object.assign(new Error(envelope.cause.message), { name: envelope.cause.name }))

@@ -1,4 +1,5 @@
 /** What an HTTP answer means for its job (SPEC §9), as one pure table. */
+import { present } from './present.ts'
 
 export type Verdict =
   /** The request did what it should. */
@@ -28,7 +29,7 @@ export const defaultOkStatuses = (method: string): readonly number[] => method =
 export function classify(answer: Answer, okStatuses: readonly number[], unknownOutcome: boolean, now: number, parseDate: (text: string) => number): Verdict {
   const { status } = answer
   const afterMs = retryAfterMs(answer.retryAfter, now, parseDate)
-  const after = afterMs === undefined ? {} : { afterMs }
+  const after = present({ afterMs })
   if ((status >= 200 && status < 300) || okStatuses.includes(status)) return { kind: 'done' }
   if (ORIGIN_FAULTS.has(status)) return { kind: 'origin', ...after }
   if (status === 408 || status >= 500) return { kind: 'retry', ...after }

@@ -46,30 +46,32 @@ export function measure(field: string, value: unknown): Size {
   let bytes = 0
   let binary = 0
   const seen = new Set<object>()
-  const visit = (at: string, item: unknown, depth = 0): void => {
+  const path: Array<string | number> = []
+  const within = (key: string | number, held: unknown): void => { path.push(key); visit(held); path.pop() }
+  const visit = (item: unknown): void => {
     if (typeof item === 'string') { bytes += byteLength(item) + 2; return }
     if (typeof item !== 'object' || item === null) { bytes += typeof item === 'number' || typeof item === 'bigint' ? 8 : 4; return }
     if (seen.has(item)) return
-    if (depth > DEEPEST) throw invalid(field, `is nested deeper than ${DEEPEST} levels`, { limit: DEEPEST })
+    if (path.length > DEEPEST) throw invalid(field, `is nested deeper than ${DEEPEST} levels`, { limit: DEEPEST })
     seen.add(item)
     bytes += 2
-    if (Array.isArray(item)) { for (let i = 0; i < item.length; i++) visit(`${at}[${i}]`, item[i], depth + 1); return }
+    if (Array.isArray(item)) { for (let i = 0; i < item.length; i++) within(i, item[i]); return }
     const tag = Object.prototype.toString.call(item)
     if (tag === '[object Object]') {
       for (const key of Object.keys(item)) {
-        if (key === '__proto__') throw invalid(`${at}.__proto__`, 'is not allowed as a key: rename it')
+        if (key === '__proto__') throw invalid(`${path.reduce<string>(pathTo, field)}.__proto__`, 'is not allowed as a key: rename it')
         bytes += byteLength(key) + 2
-        visit(pathTo(at, key), (item as Record<string, unknown>)[key], depth + 1)
+        within(key, (item as Record<string, unknown>)[key])
       }
-    } else if (tag === '[object Map]') for (const [key, held] of item as Map<unknown, unknown>) { visit(`${at}<key>`, key, depth + 1); visit(`${at}<value>`, held, depth + 1) }
-    else if (tag === '[object Set]') for (const held of item as Set<unknown>) visit(`${at}<item>`, held, depth + 1)
-    else if (ArrayBuffer.isView(item)) visit(at, item.buffer)
+    } else if (tag === '[object Map]') for (const [key, held] of item as Map<unknown, unknown>) { within('<key>', key); within('<value>', held) }
+    else if (tag === '[object Set]') for (const held of item as Set<unknown>) within('<item>', held)
+    else if (ArrayBuffer.isView(item)) visit(item.buffer)
     else if (tag === '[object ArrayBuffer]') binary += (item as ArrayBuffer).byteLength
     else if (tag === '[object Error]') bytes += byteLength(`${String((item as Error).message)}${String((item as Error).stack)}`)
     else if ('size' in item && (tag === '[object Blob]' || tag === '[object File]')) binary += Number(item.size)
     else bytes += 16
   }
-  visit(field, value)
+  visit(value)
   return { bytes, binary }
 }
 

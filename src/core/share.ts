@@ -1,7 +1,8 @@
 /** How the tabs share a queue's concurrency. */
 
 export interface Share {
-  readonly has: number
+  /** How many it runs. */
+  readonly runs: number
   /** It found jobs that it could run, and no place to run them. */
   readonly hungry?: boolean
 }
@@ -11,8 +12,8 @@ export interface Share {
  * fair part; where there are fewer places than claimants they take turns, and who was hungry is next.
  */
 export function fairShare(total: number, mine: { readonly want: number; readonly hungry?: boolean }, others: readonly Share[]): number {
-  const free = Math.max(0, total - others.reduce((sum, { has }) => sum + has, 0))
+  const free = Math.max(0, total - others.reduce((sum, { runs }) => sum + runs, 0))
   if (!others.some(({ hungry }) => hungry)) return Math.min(mine.want, free)
-  const fair = Math.floor(total / (1 + others.filter(({ has, hungry }) => has > 0 || hungry).length))
+  const fair = Math.floor(total / (1 + others.filter(({ runs, hungry }) => runs > 0 || hungry).length))
   return Math.min(mine.want, free, mine.hungry ? Math.max(1, fair) : fair)
 }

@@ -3,6 +3,7 @@ import { backoffDelay } from './backoff.ts'
 import { fingerprint } from './fingerprint.ts'
 import { HoldfastError } from './errors.ts'
 import type { Attempt, Job, JobError, State } from './job.ts'
+import { present } from './present.ts'
 import { optionFields, runAtOf, type PushOptions } from './push.ts'
 
 export type JobEvent =
@@ -81,13 +82,13 @@ const unlessCancelled = <T extends JobEventType>(otherwise: Cell<T>): Cell<T> =>
   job.cancelRequested ? cancelled(job, job.cancelRequested.reason, now, job.cancelRequested.remove) : otherwise(job, event, now)
 
 const complete: Cell<'complete'> = (job, { result }, now) => {
-  const done = enter(job, 'completed', { endedAt: now, ...(job.startedAt === undefined ? {} : { startedAt: job.startedAt }), ...(result === undefined ? {} : { result }) })
+  const done = enter(job, 'completed', present({ endedAt: now, startedAt: job.startedAt, result }))
   return job.removeOnComplete ? { kind: 'gone', job: done } : moved(done)
 }
 
 const fail: Cell<'fail'> = (job, { error, owner, random, afterMs, final, unanswered }, now) => {
   const failures = job.failures + 1
-  const patch = { failures, attempts: logAttempt(job, owner, error, now), ...(unanswered ? { unanswered } : {}) }
+  const patch = { failures, attempts: logAttempt(job, owner, error, now), ...(unanswered && { unanswered }) }
   if (final) return die(job, final, error, now, patch)
   if (failures >= job.maxAttempts) return die(job, unanswered ? 'no-answer' : 'failed', error, now, patch)
   return moved(toDelayed({ ...job, ...patch }, now + (afterMs ?? backoffDelay(job.backoff, failures, random)), now))
@@ -113,11 +114,11 @@ const gone: Cell<'remove'> = (job) => ({ kind: 'gone', job })
 const retry: Cell<'retry'> = (job, { edit, options = {} }, now) => {
   const { result: _result, reason: _reason, fingerprint: _fingerprint, progress: _progress, progressMessage: _message, expiresAt: _expiresAt, ...rest } = job
   const fresh = edit ? { ...rest, data: edit.data, revision: (job.revision ?? 0) + 1 } : rest
-  return moved(toDelayed({ ...fresh, failures: 0, stalls: 0, ...optionFields(options), ...(options.ttlMs === undefined ? {} : { expiresAt: now + options.ttlMs }) }, runAtOf(options, now) ?? now, now))
+  return moved(toDelayed({ ...fresh, failures: 0, stalls: 0, ...optionFields(options), ...present({ expiresAt: options.ttlMs && now + options.ttlMs }) }, runAtOf(options, now) ?? now, now))
 }
 
 const update: Cell<'update'> = (job, { patch: { data, priority, runAt } }, now) => {
-  const edited: Job = { ...job, ...(data === undefined ? {} : { data, revision: (job.revision ?? 0) + 1 }), ...(priority === undefined ? {} : { priority }) }
+  const edited: Job = { ...job, ...(data !== undefined && { data, revision: (job.revision ?? 0) + 1 }), ...present({ priority }) }
   if (job.state === 'blocked') return moved(runAt === undefined ? edited : { ...edited, runAt })
   const due = runAt ?? job.runAt
   return moved(due === undefined ? edited : toDelayed(edited, due, now))

@@ -117,8 +117,9 @@ export function createClient(name: string, options: OpenOptions): Client {
 
   async function greet({ endpoint, end, watch }: { endpoint: Endpoint; end: () => void; watch?: Worker }): Promise<void> {
     const api = wrap<HostApi>(endpoint)
+    const starting = new AbortController()
     const failed = new Promise<never>((_resolve, reject) => {
-      watch?.addEventListener('error', (event) => { event.preventDefault(); reject(new Error(`The worker failed to start: ${event.message || 'its script could not be loaded'}`)) })
+      watch?.addEventListener('error', (event) => { event.preventDefault(); reject(new Error(`The worker failed to start: ${event.message || 'its script could not be loaded'}`)) }, starting)
       clock.after(START_MS, () => { reject(new Error(`The worker did not answer within ${START_MS} ms`)) })
     })
     failed.catch(() => {})
@@ -130,7 +131,7 @@ export function createClient(name: string, options: OpenOptions): Client {
         { name, client: me, durability: options.durability ?? 'strict', online: globalThis.navigator?.onLine !== false, unsettled: asked },
         transfer(remote, [remote]),
       )])
-    } catch (error) { end(); throw error }
+    } catch (error) { end(); throw error } finally { starting.abort() }
     const current: Link = { port, end }
     link = current
     port.onmessage = ({ data }: MessageEvent<readonly ToPage[]>) => { if (link === current) for (const message of data) hear(message) }

@@ -7,6 +7,7 @@ import { seqOf } from '../core/seq.ts'
 import type { Job } from '../core/job.ts'
 import * as limits from '../core/limits.ts'
 import { ownerLock } from '../core/owner.ts'
+import { present } from '../core/present.ts'
 import * as rules from '../core/rules.ts'
 import type { NewJob } from '../core/push.ts'
 import type { JobEvent } from '../core/transition.ts'
@@ -125,7 +126,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
     httpQueues.add(queue)
     await localProcessor(queue, `${own}:${queue}`, HTTP_CONCURRENCY, { kind: 'requests' }, sendRequests)
   }
-  for (const { queue, names, execute, concurrency } of served) await localProcessor(queue, `${own}:${queue}:served`, concurrency, { kind: 'handlers', ...(names ? { names } : {}) }, execute)
+  for (const { queue, names, execute, concurrency } of served) await localProcessor(queue, `${own}:${queue}:served`, concurrency, present({ kind: 'handlers' as const, names }), execute)
 
   // ---- handlers in the page ----
 
@@ -156,7 +157,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
     const jobs: Job[] = []
     let cursor: string | undefined
     do {
-      const page = await listJobs(connection, { ...filter, limit: limits.LIMITS.listPage, ...(cursor === undefined ? {} : { cursor }) })
+      const page = await listJobs(connection, present({ ...filter, limit: limits.LIMITS.listPage, cursor }))
       jobs.push(...page.jobs.map((job) => ({ ...job, data: undefined })))
       cursor = page.cursor
     } while (cursor !== undefined)
@@ -204,15 +205,15 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
 
     async ackMany(call, list: ReadonlyArray<{ held: operations.Held; result?: unknown }>) {
       for (const { result } of list) limits.checkSize('result', result, limits.LIMITS.result)
-      return commitAs(call, endings(list.map(({ held, result }) => ({ ...held, event: { type: 'complete', ...(result === undefined ? {} : { result }) } }))), (ended) => ended.map(({ ok }) => ({ ok })))
+      return commitAs(call, endings(list.map(({ held, result }) => ({ ...held, event: present({ type: 'complete' as const, result }) }))), (ended) => ended.map(({ ok }) => ({ ok })))
     },
     fail(call, held: operations.Held, thrown: unknown) {
       const error = describeError(thrown)
       const { ms } = Object(thrown) as { ms?: unknown }
-      return endOne(call, held, {
-        type: 'fail', error, owner: client, random: random(),
-        ...(error.name === 'Unrecoverable' ? { final: 'unrecoverable' } : {}), ...(error.name === 'RetryAfter' && typeof ms === 'number' ? { afterMs: Math.max(0, ms) } : {}),
-      })
+      return endOne(call, held, present({
+        type: 'fail' as const, error, owner: client, random: random(),
+        final: error.name === 'Unrecoverable' ? 'unrecoverable' as const : undefined, afterMs: error.name === 'RetryAfter' && typeof ms === 'number' ? Math.max(0, ms) : undefined,
+      }))
     },
     release: (call, held: operations.Held) => endOne(call, held, { type: 'release' }),
     snooze(call, held: operations.Held, ms: number) {
@@ -223,7 +224,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
     report(call, held: operations.Held, progress: number, message?: string) {
       rules.checkPercent('percent', progress)
       if (message !== undefined) rules.text()('message', message)
-      return commit(call, { relaxed: true, run: (work) => operations.report(work, held, { progress, ...(message === undefined ? {} : { message: limits.cut(message, limits.LIMITS.logLine) }) }) })
+      return commit(call, { relaxed: true, run: (work) => operations.report(work, held, present({ progress, message: message === undefined ? undefined : limits.cut(message, limits.LIMITS.logLine) })) })
     },
     steps: (_call, seq: number) => reads.readSteps(connection, seq),
     storeStep: (call, held: operations.Held, step: string, value: unknown) => commit(call, { run: (work) => operations.storeStep(work, held, step, value) }),
@@ -238,7 +239,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
 
     cancel(call, id: string, options: { reason?: string; ifNotStarted?: boolean } = {}) {
       rules.shape({ reason: rules.text(limits.LIMITS.logLine), ifNotStarted: rules.boolean })('options', options)
-      return act(call, id, { type: 'cancel', reason: options.reason ?? 'cancelled' }, options.ifNotStarted ? { ifNotStarted: true } : {}, ({ state }) => ({ was: state }))
+      return act(call, id, { type: 'cancel', reason: options.reason ?? 'cancelled' }, present({ ifNotStarted: options.ifNotStarted }), ({ state }) => ({ was: state }))
     },
     promote: (call, id: string) => act(call, id, { type: 'promote' }),
     update(call, id: string, patch: { data?: unknown; priority?: number; runAt?: number }) {
@@ -248,7 +249,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
     retry(call, id: string, edit?: { data?: unknown; options?: NewJob['options'] }) {
       rules.shape({ data: rules.anything, options: (field, value) => { rules.checkPushOptions(field, value as never) } })('edit', edit ?? {})
       const data = edit?.data
-      return act(call, id, { type: 'retry', ...(data === undefined ? {} : { edit: { data } }), ...(edit?.options ? { options: edit.options } : {}) }, edited(data))
+      return act(call, id, present({ type: 'retry' as const, edit: data === undefined ? undefined : { data }, options: edit?.options }), edited(data))
     },
     remove: (call, id: string) => act(call, id, { type: 'remove' }),
     retryAll: (_call, filter: Filter) => bulk(filter, { type: 'retry' }),
@@ -264,7 +265,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
     configure(call, queue: string, settings: QueueSettings) {
       limits.checkQueue(queue)
       rules.checkSettings('settings', settings)
-      return commit(call, { needs: [['queues', queue]], run: (work) => operations.configure(work, queue, { ...present(settings), ...(settings.defaults ? { defaults: present(settings.defaults) } : {}) }) })
+      return commit(call, { needs: [['queues', queue]], run: (work) => operations.configure(work, queue, present({ ...settings, defaults: settings.defaults && present(settings.defaults) })) })
     },
     pause(call, queue: string, options: { until?: number } = {}) {
       limits.checkQueue(queue)
@@ -277,7 +278,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
       limits.checkQueue(queue)
       rules.integer(1, 10_000)('options.concurrency', concurrency)
       for (const job of names ?? []) limits.checkName('handler', job, limits.LIMITS.jobName)
-      return engine.process({ id, queue, owner: client, runs: { kind: 'handlers', ...(names ? { names } : {}) }, concurrency, port: pagePort(id) })
+      return engine.process({ id, queue, owner: client, runs: present({ kind: 'handlers' as const, names }), concurrency, port: pagePort(id) })
     },
     pauseProcessor(_call, id: string, paused: boolean) { engine.pauseProcessor(id, paused) },
     stopProcessor: (_call, id: string) => engine.stopProcessor(id),
@@ -299,7 +300,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
       const [first] = ended
       if (!first?.ok) throw operations.staleLease(held.seq)
       const { state, runAt } = first.job
-      return { willRetry: state === 'waiting' || state === 'delayed', ...(runAt === undefined ? {} : { runAt }) }
+      return present({ willRetry: state === 'waiting' || state === 'delayed', runAt })
     }
     const operation = endings([{ ...held, event }])
     return commit(call, { ...operation, run: async (work) => result(await operation.run(work)) })
@@ -375,16 +376,13 @@ const edited = (data: unknown): { readonly edited?: limits.Size } => {
   return { edited: limits.checkSize('data', data, limits.LIMITS.data) }
 }
 
-/** Without what is undefined, which counts as absent. */
-const present = <T extends object>(options: T): T => Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T
-
 function newJob(input: PushInput, at: string): NewJob {
   if (typeof input !== 'object' || input === null) throw limits.invalid(at.replace(/\.$/, ''), `must be an object with name and data (got ${limits.describe(input)})`)
   const { name, data, options, http } = input
   limits.checkName(`${at}name`, name, limits.LIMITS.jobName)
   rules.checkPushOptions(`${at}options`, options)
   const size = limits.checkSize(`${at}data`, data, limits.LIMITS.data)
-  return { name, data, options: present(options ?? {}), size: size.bytes, binary: size.binary > 0, ...(http ? { http: checkRequest(http) } : {}) }
+  return { name, data, options: present(options ?? {}), size: size.bytes, binary: size.binary > 0, ...(http && { http: checkRequest(http) }) }
 }
 
 /** What former workers of this page applied: answers to the calls it still waits for. Claimed jobs are read again from their box. */

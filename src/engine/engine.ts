@@ -4,6 +4,7 @@ import { HoldfastError } from '../core/errors.ts'
 import { isFinal, type Job } from '../core/job.ts'
 import { parseLane } from '../core/lane.ts'
 import { checkSize, LIMITS } from '../core/limits.ts'
+import { present } from '../core/present.ts'
 import type { QueueEvent } from '../queue.ts'
 import type { Channel, Message } from '../platform/channel.ts'
 import type { Clock } from '../platform/clock.ts'
@@ -68,7 +69,6 @@ const RETRY_SETTLE_MS = 250
 const POLL_MS = 1000
 const HUNGRY_MS = 100
 
-
 export function createEngine(options: EngineOptions): Engine {
   const { name, clock, locks, connectivity, random, token } = options
   const processors = new Map<string, ProcessorState>()
@@ -101,10 +101,10 @@ export function createEngine(options: EngineOptions): Engine {
     for (const job of finals) for (const settle of waiters.get(job.id) ?? []) settle(job)
     if (listening && events.length > 0) options.hear(events)
     if (dueAt < Infinity) upkeep.due(dueAt)
-    const message: Message = {
-      ...(wakes.size > 0 ? { wakes: [...wakes] } : {}), ...(summons.size > 0 ? { summons: [...summons] } : {}),
-      ...(othersListen && events.length > 0 ? { events } : {}), ...(dueAt < Infinity ? { dueAt } : {}),
-    }
+    const message: Message = present({
+      wakes: wakes.size > 0 ? [...wakes] : undefined, summons: summons.size > 0 ? [...summons] : undefined,
+      events: othersListen && events.length > 0 ? events : undefined, dueAt: dueAt < Infinity ? dueAt : undefined,
+    })
     if (others && !closed && Object.keys(message).length > 0) channel.post(message)
     for (const owner of summons) summoned(owner)
     for (const queue of wakes) wake(queue)
@@ -120,7 +120,7 @@ export function createEngine(options: EngineOptions): Engine {
     if (asked) { othersListen = true; channel.post({ look: true }) }
     if (look) for (const set of waiters.values()) for (const settle of set) settle()
     if (hello) {
-      channel.post({ here: true, ...(listening || waiters.size > 0 ? { listening: true } : {}) })
+      channel.post({ here: true, listening: listening || waiters.size > 0 })
       upkeep.soon()
     }
     if (events) {
@@ -221,10 +221,8 @@ export function createEngine(options: EngineOptions): Engine {
       return run ? [{ ending, run }] : []
     })
     for (const { key } of endings) processor.held.delete(key)
-    const complete = known.map(({ ending, run }): operations.Ending => ({
-      box: run.box, token: run.token, seq: run.job.seq, job: run.job, event: eventOf(processor, ending),
-      ...(ending.report ? { report: ending.report } : {}), ...(ending.origin ? { origin: ending.origin } : {}),
-    }))
+    const complete = known.map(({ ending, run }): operations.Ending =>
+      present({ box: run.box, token: run.token, seq: run.job.seq, job: run.job, event: eventOf(processor, ending), report: ending.report, origin: ending.origin }))
     settle(processor, complete, endings.map(({ key }) => key))
     if (processor.held.size === 0) processor.wake()
     pump(processor)
@@ -243,7 +241,7 @@ export function createEngine(options: EngineOptions): Engine {
   }
 
   function eventOf(processor: ProcessorState, { event }: RunEnding): operations.Ending['event'] {
-    if (event.type === 'complete') return { ...event, ...(event.result === undefined ? {} : { result: storable(event.result) }) }
+    if (event.type === 'complete') return event.result === undefined ? event : { ...event, result: storable(event.result) }
     if (event.type !== 'fail') return event
     const network = event.error.name === 'NetworkError' || (event.error.name === 'TypeError' && /fetch|network/i.test(event.error.message))
     if (network && !event.final && processor.gated && !connectivity.online) return { type: 'release' }
@@ -292,12 +290,12 @@ export function createEngine(options: EngineOptions): Engine {
     async process(processorOptions) {
       const { id, queue, owner, concurrency } = processorOptions
       const processor = new ProcessorState(processorOptions)
+      processor.has = await committer.submit({ needs: [['queues', queue]], run: (work) => operations.register(work, queue, id, concurrency) })
       // What a former engine of this page claimed for it: the page may still be running it, and knows what it has.
       for (const lease of await readLeases(connection, owner)) {
         if (lease.processor !== id) continue
-        processorOptions.port.run(concurrency, processor.hold(lease.box, lease.token, await readBox(connection, lease)))
+        processorOptions.port.run(processor.has, processor.hold(lease.box, lease.token, await readBox(connection, lease)))
       }
-      await committer.submit({ needs: [['queues', queue]], run: (work) => operations.register(work, queue, concurrency) })
       processors.set(id, processor)
       pump(processor)
     },
@@ -383,6 +381,9 @@ export function createEngine(options: EngineOptions): Engine {
       closed = true
       unwatch()
       upkeep.stop()
+      await committer.idle()
+      // What still runs keeps its place until its owner ends.
+      for (const { held, options: { id, queue } } of processors.values()) if (held.size === 0) committer.submit({ run: (work) => operations.unregister(work, queue, id) }).catch(() => {})
       await committer.idle()
       channel.close()
       connectivity.close()

@@ -2,6 +2,7 @@
 import { classify } from '../core/http-answer.ts'
 import { cut } from '../core/limits.ts'
 import type { HttpRequest, Job, JobError } from '../core/job.ts'
+import { present } from '../core/present.ts'
 import { originOf } from '../core/lane.ts'
 import type { HttpResult } from '../queue.ts'
 import type { Clock } from '../platform/clock.ts'
@@ -47,9 +48,9 @@ export function httpAttempt(env: HttpEnv): Execute {
         : { name: 'NetworkError', message: `No answer from ${http.method} ${http.url}: ${describeError(error).message} (offline, refused by CORS or CSP, blocked, or the server is down)` }
       return ownFault ? { event: { type: 'fail', error: failure, unanswered: true } } : { event: { type: 'release', unanswered: true }, origin: { origin, closed: { reason: failure.message } } }
     }
-    const verdict = classify({ status: response.status, ...retryAfter(response) }, http.okStatuses, job.unanswered === true || job.stalls > 0, env.clock.now(), env.clock.parseDate)
+    const verdict = classify(present({ status: response.status, retryAfter: response.headers.get('retry-after') ?? undefined }), http.okStatuses, job.unanswered === true || job.stalls > 0, env.clock.now(), env.clock.parseDate)
     const error: JobError = { name: 'HttpError', message: `${response.status} from ${http.method} ${http.url}${excerpt(response, body)}` }
-    const after = 'afterMs' in verdict && verdict.afterMs !== undefined ? { afterMs: verdict.afterMs } : {}
+    const after = present({ afterMs: 'afterMs' in verdict ? verdict.afterMs : undefined })
     switch (verdict.kind) {
       case 'done': {
         succeeded.set(origin, env.clock.awake())
@@ -68,18 +69,13 @@ export function httpAttempt(env: HttpEnv): Execute {
 /** The origin did answer, so its gate may open, whatever becomes of the job. */
 const answered = (origin: string, event: Result): Partial<RunEnding> & { readonly event: Result } => ({ event, origin: { origin } })
 
-const retryAfter = (response: Response): { readonly retryAfter?: string } => {
-  const header = response.headers.get('retry-after')
-  return header === null ? {} : { retryAfter: header }
-}
-
 function requestInit(job: Job, http: HttpRequest): RequestInit {
   const headers = new Headers(http.headers)
   if (http.idempotency) {
     const key = job.revision ? `${job.id}.${job.revision}` : job.id
     headers.set(http.idempotency.header, http.idempotency.quoted ? `"${key}"` : key)
   }
-  return { method: http.method, headers, ...(http.body ? { body: http.body === 'json' ? JSON.stringify(job.data) : String(job.data) } : {}) }
+  return present({ method: http.method, headers, body: http.body && (http.body === 'json' ? JSON.stringify(job.data) : String(job.data)) })
 }
 
 const isJson = (response: Response): boolean => /[/+]json\b/i.test(response.headers.get('content-type') ?? '')

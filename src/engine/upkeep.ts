@@ -82,7 +82,7 @@ export function createUpkeep({ name, store: { connection, committer }, clock, lo
     lastAwake += elapsed
     awake += Math.min(elapsed, 2 * TICK_MS)
     const state = await nextDue(connection)
-    watch(state.leases)
+    watch([...state.leases, ...state.queues.flatMap(({ processors }) => Object.values(processors))])
     await expireSilent(state.leases, state.owners)
     await heartbeats()
     const now = clock.now()
@@ -119,9 +119,9 @@ export function createUpkeep({ name, store: { connection, committer }, clock, lo
 
   const beat = (list: readonly string[]): Promise<void> => committer.submit({ relaxed: true, needs: list.map((owner) => ['owners', owner] as const), run: (work) => operations.beat(work, list) })
 
-  /** Waits at the lock of every owner that holds leases: it is given when the owner has ended. */
-  function watch(leases: readonly LeaseRow[]): void {
-    const holding = new Set(leases.map(({ owner }) => owner))
+  /** Waits at the lock of every owner that holds leases or a share of a queue: it is given when the owner has ended. */
+  function watch(holders: ReadonlyArray<{ readonly owner: string }>): void {
+    const holding = new Set(holders.map(({ owner }) => owner))
     for (const [owner, stop] of watched) if (!holding.has(owner)) { stop(); watched.delete(owner) }
     for (const owner of holding) {
       if (watched.has(owner) || owners().has(owner)) continue

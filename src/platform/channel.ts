@@ -13,7 +13,7 @@ export interface Message {
   readonly hello?: true
   readonly here?: true
   /** "I listen to events": the others send them from now on. */
-  readonly listening?: true
+  readonly listening?: boolean
   /** "From now on you hear of everything": what happened before is in the database. */
   readonly look?: true
 }

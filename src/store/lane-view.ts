@@ -79,7 +79,7 @@ export function withLoaded(view: LaneView, rows: readonly PageRow[], loadedTo: L
 function splice(view: LaneView, index: number, remove: number, rows: readonly PageRow[], end = false): LaneView {
   const pages = view.pages.slice()
   const old = pages[index]
-  const fresh = rows.map((row, i): Page => remove === 1 && i === 0 && old?.stored ? { row, stored: old.stored, dirty: true } : { row, dirty: true, ...(end ? { end: true as const } : {}) })
+  const fresh = rows.map((row, i): Page => remove === 1 && i === 0 && old?.stored ? { row, stored: old.stored, dirty: true } : { row, dirty: true, ...(end && { end }) })
   pages.splice(index, remove, ...fresh)
   const gone = remove === 1 && rows.length === 0 && old?.stored ? [...view.gone, old.stored] : view.gone
   return { ...view, pages, gone }

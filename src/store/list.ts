@@ -1,6 +1,7 @@
 /** Lists of jobs, in pages and in slices of time: a long search must hold up no push. */
 import { HoldfastError } from '../core/errors.ts'
 import type { Job, State } from '../core/job.ts'
+import { present } from '../core/present.ts'
 import type { Filter, ListFilter } from '../queue.ts'
 import type { Connection } from './connection.ts'
 import { withLease } from './rooms.ts'
@@ -152,5 +153,5 @@ export async function listJobs(connection: Connection, filter: ListFilter): Prom
       return next
     })
   }
-  return { jobs, ...(at.room < LISTED.length ? { cursor: encode(at) } : {}) }
+  return present({ jobs, cursor: at.room < LISTED.length ? encode(at) : undefined })
 }

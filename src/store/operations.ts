@@ -5,6 +5,7 @@ import { HoldfastError } from '../core/errors.ts'
 import type { Job, State } from '../core/job.ts'
 import { isFinal } from '../core/job.ts'
 import { parseLane } from '../core/lane.ts'
+import { present } from '../core/present.ts'
 import { createJob, isLarge, type NewJob } from '../core/push.ts'
 import { fairShare } from '../core/share.ts'
 import type { Size } from '../core/limits.ts'
@@ -43,7 +44,7 @@ export async function push(work: Work, queue: string, items: readonly NewJob[]):
     work.due(Math.min(job.expiresAt ?? Infinity, job.runAt ?? Infinity))
     if (job.state === 'delayed') { work.put('delayed', job.seq, kept, true); delayed++ }
     else { waiting.push(kept); best = Math.max(best, kept.priority) }
-    work.emit('pushed', job, job.runAt === undefined ? {} : { runAt: job.runAt })
+    work.emit('pushed', job, { runAt: job.runAt })
   })
   summonAhead(work, row, ({ priority }) => best > priority)
   work.putQueue(appendNew(work, delayed > 0 ? count(row, 'delayed', delayed) : row, waiting))
@@ -96,7 +97,7 @@ export async function claim(work: Work, request: ClaimRequest): Promise<Claim> {
   if (lease) row = count(row, 'active', jobs.length)
   if (request.processor) row = withShare(work, row, request.owner, request.processor, has, jobs)
   if (row !== before) work.putQueue(row)
-  return { has, gated, hungry: request.processor !== undefined && row.processors[request.processor.id]?.hungry === true, jobs, ...(lease ? { box: lease.box, token: lease.token } : {}) }
+  return { has, gated, hungry: request.processor !== undefined && row.processors[request.processor.id]?.hungry === true, jobs, ...(lease && { box: lease.box, token: lease.token }) }
 }
 
 /** What was claimed ahead of time is to be given back, by those of whom `who` is true. */
@@ -117,7 +118,7 @@ function withShare(work: Work, row: QueueRow, owner: string, { id, want, runs }:
   const hungry = starved || outrun
   const last = jobs[jobs.length - 1]
   const priority = last?.priority ?? old?.priority ?? 0
-  const share: ProcessorShare = { owner, want, has: leased === 0 ? 0 : has, leased, priority, ...(hungry ? { hungry } : {}), ...(runs.kind === 'handlers' && runs.names ? { names: runs.names } : {}) }
+  const share: ProcessorShare = present({ owner, want, has: leased === 0 ? 0 : has, leased, priority, hungry: hungry || undefined, names })
   if (old && old.has > share.has) work.wakes.add(row.queue)
   // What others have claimed ahead of time they give back.
   if (hungry && !old?.hungry) summonAhead(work, row, isRival)
@@ -129,12 +130,11 @@ function shareOf(row: QueueRow, { count: wanted, processor }: ClaimRequest): { r
   const cap = row.settings.concurrency ?? Infinity
   const shares = Object.entries(row.processors)
   const pulled = row.counts.active - shares.reduce((sum, [, { leased }]) => sum + leased, 0)
-  if (!processor) {
-    const running = shares.reduce((sum, [, share]) => sum + Math.min(share.has, share.leased), 0)
-    return { has: 0, free: Math.min(wanted, cap - pulled - running) }
-  }
+  // A place that nothing runs in is free, even if its owner has died without giving it back.
+  const runs = ({ has, leased }: ProcessorShare): number => Math.min(has, leased)
+  if (!processor) return { has: 0, free: Math.min(wanted, cap - pulled - shares.reduce((sum, [, share]) => sum + runs(share), 0)) }
   const total = Math.min(row.concurrency ?? Infinity, cap - Math.max(0, pulled))
-  const others = shares.filter(([id]) => id !== processor.id).map(([, share]) => share)
+  const others = shares.filter(([id]) => id !== processor.id).map(([, share]) => ({ ...share, runs: runs(share) }))
   const entitled = fairShare(total, { want: processor.want, hungry: row.processors[processor.id]?.hungry === true }, others)
   const has = Math.max(processor.running, entitled)
   // What runs is never taken away, but who runs more than its part claims nothing until it does not.
@@ -229,7 +229,7 @@ const boxOf = async (work: Work, box: number): Promise<readonly Job[]> => (await
 function putBox(work: Work, { queue, owner, leaseMs, processor }: ClaimRequest, jobs: readonly Job[]): LeaseRow {
   const box = work.numbers(1)
   const left = jobs.map(({ seq }) => seq)
-  const lease: LeaseRow = { box, queue, token: work.env.token(), owner, left, leaseMs, buckets: bucketsOf(left), ...(processor ? { processor: processor.id } : {}) }
+  const lease: LeaseRow = present({ box, queue, token: work.env.token(), owner, left, leaseMs, buckets: bucketsOf(left), processor: processor?.id })
   work.put('boxes', box, { jobs: jobs.map((job) => job.large ? { ...job, data: undefined } : job) }, true)
   work.put('leases', box, lease, true)
   return lease
@@ -386,17 +386,16 @@ async function settleOutcome(work: Work, row: QueueRow, outcome: Outcome): Promi
   if (outcome.kind === 'gone') { forget(work, outcome.job); work.final(outcome.job); work.emit('removed', outcome.job); return row }
   if (outcome.kind !== 'moved') return row
   if (isFinal(outcome.job.state)) forgetSteps(work, outcome.job)
-  work.emit(eventOf(outcome.job.state), outcome.job, outcome.job.reason === undefined ? {} : { reason: outcome.job.reason })
+  work.emit(eventOf(outcome.job.state), outcome.job, { reason: outcome.job.reason })
   return enter(work, row, outcome.job)
 }
 
 function announce(work: Work, job: Job, event: JobEvent): void {
-  const error = event.type === 'fail' ? { error: { name: event.error.name, message: event.error.message } } : {}
-  const reason = job.reason === undefined ? {} : { reason: job.reason }
-  const runAt = job.runAt === undefined ? {} : { runAt: job.runAt }
-  if (isFinal(job.state)) work.emit(eventOf(job.state), job, { ...reason, ...error })
-  else if (event.type === 'fail') work.emit('retrying', job, { ...runAt, ...error })
-  else work.emit(event.type === 'stall' ? 'stalled' : 'released', job, runAt)
+  const { reason, runAt } = job
+  const error = event.type === 'fail' ? { name: event.error.name, message: event.error.message } : undefined
+  if (isFinal(job.state)) work.emit(eventOf(job.state), job, { reason, error })
+  else if (event.type === 'fail') work.emit('retrying', job, { runAt, error })
+  else work.emit(event.type === 'stall' ? 'stalled' : 'released', job, { runAt })
 }
 
 /** Takes back what an owner held: recovery is not failure. Without `seqs`: the whole box. */
@@ -462,11 +461,8 @@ export async function report(work: Work, held: Held, { progress, message, logs }
   const lease = await proven(work, held)
   const old = lease.reports?.[held.seq]
   const job = (await boxOf(work, held.box)).find(({ seq }) => seq === held.seq)
-  if (job && progress !== undefined) work.emit('progress', job, { progress, ...(message === undefined ? {} : { message }) })
-  const merged: Report = {
-    ...old, ...(progress === undefined ? {} : { progress }), ...(message === undefined ? {} : { message }),
-    ...(logs?.length ? { logs: [...(old?.logs ?? []), ...logs].slice(-100) } : {}),
-  }
+  if (job && progress !== undefined) work.emit('progress', job, { progress, message })
+  const merged: Report = { ...old, ...present({ progress, message, logs: logs?.length ? [...(old?.logs ?? []), ...logs].slice(-100) : undefined }) }
   work.put('leases', held.box, { ...lease, reports: { ...lease.reports, [held.seq]: merged }, beats: { ...lease.beats, [held.seq]: (lease.beats?.[held.seq] ?? 0) + 1 } })
 }
 
@@ -517,7 +513,7 @@ export async function act(work: Work, id: string, seq: number, event: JobEvent, 
   if (event.type === 'retry' && next.expiresAt !== undefined) { work.put('expiries', [next.expiresAt, seq], { at: next.expiresAt, seq }); work.due(next.expiresAt) }
   if (outcome.kind === 'gone') { forget(work, job); work.emit('removed', job); if (isFinal(job.state) === false) work.final({ ...job, state: 'cancelled', reason: 'removed' }) }
   else row = await enter(work, row, next)
-  if (outcome.kind === 'moved') work.emit(event.type === 'retry' ? 'retrying' : eventOf(next.state), next, next.runAt === undefined ? {} : { runAt: next.runAt })
+  if (outcome.kind === 'moved') work.emit(event.type === 'retry' ? 'retrying' : eventOf(next.state), next, { runAt: next.runAt })
   work.putQueue(row)
   return active
 }
@@ -547,15 +543,17 @@ export async function actMany(work: Work, jobs: readonly Job[], event: JobEvent)
 
 export async function configure(work: Work, queue: string, settings: QueueSettings): Promise<void> {
   const row = await work.queue(queue)
-  const { concurrency, ...others } = { ...row.settings, ...settings }
-  work.putQueue({ ...row, settings: { ...others, ...(concurrency == null ? {} : { concurrency }) } })
+  const merged = { ...row.settings, ...settings }
+  work.putQueue({ ...row, settings: present({ ...merged, concurrency: merged.concurrency ?? undefined }) })
   work.wakes.add(queue)
 }
 
-export async function register(work: Work, queue: string, concurrency: number): Promise<void> {
+/** Notes the latest wish for concurrency; answers how many a processor of this name may run now. */
+export async function register(work: Work, queue: string, processor: string, concurrency: number): Promise<number> {
   const row = await work.queue(queue)
   if (row.concurrency !== concurrency) work.putQueue({ ...row, concurrency })
   work.wakes.add(queue)
+  return row.processors[processor]?.has ?? 0
 }
 
 /** A processor that stopped gives its share back. */
@@ -569,9 +567,9 @@ export async function unregister(work: Work, queue: string, processor: string): 
 export async function pause(work: Work, queue: string, until?: number): Promise<void> {
   const { pausedUntil: _until, ...row } = await work.queue(queue)
   summonAhead(work, row)
-  work.putQueue({ ...row, paused: true, ...(until === undefined ? {} : { pausedUntil: until }) })
+  work.putQueue(present({ ...row, paused: true, pausedUntil: until }))
   work.due(until ?? Infinity)
-  work.emit('paused', undefined, { queue, ...(until === undefined ? {} : { until }) })
+  work.emit('paused', undefined, { queue, until })
   work.wakes.add(queue)
 }
 

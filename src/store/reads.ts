@@ -1,6 +1,7 @@
 /** Reading without deciding: one job, a list in slices, counters, and when something is next due. */
 import { seqOf } from '../core/seq.ts'
 import { STATES, type Job, type State } from '../core/job.ts'
+import { present } from '../core/present.ts'
 import type { Counts, QueueStats } from '../queue.ts'
 import type { Connection } from './connection.ts'
 import { locate } from './rooms.ts'
@@ -54,7 +55,7 @@ export async function readStats(connection: Connection, now: number, queue?: str
     for (const state of STATES) total[state] += counts[state]
     return {
       queue: row.queue, counts, paused: row.paused && !(row.pausedUntil !== undefined && row.pausedUntil <= now),
-      ...(row.paused && row.pausedUntil !== undefined ? { pausedUntil: row.pausedUntil } : {}),
+      ...present({ pausedUntil: row.paused ? row.pausedUntil : undefined }),
       closedOrigins: Object.fromEntries(Object.entries(closed).filter(([origin]) => Object.keys(row.lanes).some((lane) => lane.endsWith(`|${origin}`)))),
     }
   })

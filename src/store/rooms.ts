@@ -1,6 +1,7 @@
 /** Where jobs live, and how one moves: `transition` has decided, this only carries. Every move keeps the queue's counters. */
 import { laneOf } from '../core/lane.ts'
 import type { Job, State } from '../core/job.ts'
+import { present } from '../core/present.ts'
 import type { EventType } from '../queue.ts'
 import { append, insert, rankOf, remove, withLoaded, type LaneView } from './lane-view.ts'
 import { bucketOf, type HistoryRow, type LeaseRow, type PageRow, type QueueRow, type ReadTx, type WriteTx } from './schema.ts'
@@ -111,10 +112,7 @@ export function withLease(job: Job, lease: LeaseRow): Job {
 export function withReport(job: Job, report: { readonly progress?: number; readonly message?: string; readonly logs?: Job['logs'] } | undefined): Job {
   if (!report) return job
   const logs = report.logs?.length ? [...(job.logs ?? []), ...report.logs].slice(-100) : undefined
-  return {
-    ...job, ...(report.progress === undefined ? {} : { progress: report.progress }), ...(report.message === undefined ? {} : { progressMessage: report.message }),
-    ...(logs ? { logs } : {}),
-  }
+  return { ...job, ...present({ progress: report.progress, progressMessage: report.message, logs }) }
 }
 
 /** Takes a job that is not leased out of its place. */
@@ -136,7 +134,7 @@ export async function leave(work: Work, row: QueueRow, place: Place): Promise<Qu
       const jobs = (await work.get('archives', order))?.jobs.filter(({ seq }) => seq !== job.seq) ?? []
       const { large: _large, ...others } = row
       const large = jobs.filter((one) => one.large).map(({ seq }) => seq)
-      work.put('history', [queue, state, order], jobs.length > 0 ? { ...others, seqs: jobs.map(({ seq }) => seq), ...(large.length > 0 ? { large } : {}) } : undefined)
+      work.put('history', [queue, state, order], jobs.length > 0 ? { ...others, seqs: jobs.map(({ seq }) => seq), ...(large.length > 0 && { large }) } : undefined)
       work.put('archives', order, jobs.length > 0 ? { jobs } : undefined)
       break
     }

@@ -4,6 +4,7 @@
  */
 import { unwrap, type StoreKey, type StoreValue } from 'idb'
 import type { Job } from '../core/job.ts'
+import { present } from '../core/present.ts'
 import type { QueueEvent, EventType } from '../queue.ts'
 import { changes, emptyView, head, keyOf, isKnown, rankOf, sameKey, withLoaded, type LaneView } from './lane-view.ts'
 import { bucketsOf, type HistoryRow, type MetaRow, type PageKey, type PageRow, type QueueRow, type Room, type Schema, type WriteTx } from './schema.ts'
@@ -179,7 +180,7 @@ export class Work {
       const order = this.numbers(1)
       const seqs = part.map(({ seq }) => seq)
       const large = part.filter((job) => job.large).map(({ seq }) => seq)
-      this.put('history', [queue, state, order], { queue, state: state as HistoryRow['state'], order, endedAt: this.now, seqs, buckets: bucketsOf(seqs), ...(large.length > 0 ? { large } : {}) }, true)
+      this.put('history', [queue, state, order], { queue, state: state as HistoryRow['state'], order, endedAt: this.now, seqs, buckets: bucketsOf(seqs), ...(large.length > 0 && { large }) }, true)
       this.put('archives', order, { jobs: part }, true)
     }
     this.#ended = []
@@ -243,9 +244,9 @@ export class Work {
 
   // ---- what others hear ----
 
-  emit(type: EventType, job: Pick<Job, 'id' | 'queue' | 'name' | 'tags'> | undefined, more: Partial<QueueEvent> = {}): void {
+  emit(type: EventType, job: Pick<Job, 'id' | 'queue' | 'name' | 'tags'> | undefined, more: { readonly [K in Exclude<keyof QueueEvent, 'type' | 'at'>]?: QueueEvent[K] | undefined } = {}): void {
     if (!this.env.heard) return
-    const event: QueueEvent = { type, at: this.now, ...(job ? { id: job.id, queue: job.queue, name: job.name, ...(job.tags ? { tags: job.tags } : {}) } : {}), ...more }
+    const event: QueueEvent = { type, at: this.now, ...present({ id: job?.id, queue: job?.queue, name: job?.name, tags: job?.tags, ...more }) }
     const { length } = this.#events
     this.#undo.push(() => { this.#events.length = length })
     this.#events.push(event)

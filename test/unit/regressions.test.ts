@@ -1,11 +1,12 @@
-/** Faults found while the README was written: each test fails until its fault is gone. Copy to test/unit/ to run. */
-import { expect, it, vi } from 'vitest'
+/** Faults that were found once: they stay away. */
+import { openDB } from 'idb'
+import { expect, it, onTestFinished, vi } from 'vitest'
 import { createQueue, NetworkError } from '../../src/index.ts'
 import * as operations from '../../src/store/operations.ts'
 import { engineOf } from './support/engine.ts'
-import { faults, stored } from './support/database.ts'
+import { faults, forget, freshName, stored } from './support/database.ts'
 import { newJob, proofs, pull, push, Q, settle, testStore } from './support/store.ts'
-import { after, tab, tabs, until } from './support/tabs.ts'
+import { after, entryOf, tab, tabs, until } from './support/tabs.ts'
 
 const complete = { type: 'complete' } as const
 
@@ -125,3 +126,30 @@ it('waitFor says of an id that was never given that there is no such job', async
   await expect(queue.waitFor('019e0000-0000-7000-8000-00000000ffff')).rejects.toMatchObject({ code: 'NOT_FOUND', details: { pruned: false } })
 })
 
+
+it('a share that a dead tab has left holds nobody back', async () => {
+  const name = freshName()
+  onTestFinished(() => forget(name))
+  const first = await createQueue(name, { worker: false })
+  await first.push(Q, 'x', 1)
+  await first.close()
+  const db = await openDB(`holdfast:${name}`)
+  const row = await db.get('queues', Q) as object
+  // As of a tab that was killed between its last ending and its next claim.
+  await db.put('queues', { ...row, concurrency: 16, processors: { gone: { owner: 'page-gone', want: 16, has: 16, leased: 0, priority: 0 } } })
+  db.close()
+  const queue = await (await entryOf(1))(name, { worker: false })
+  onTestFinished(() => queue.close())
+  await queue.process(Q, () => 'ran', { concurrency: 16 })
+  const { jobs: [job] } = await queue.list()
+  expect(await queue.waitFor(job!.id, { timeoutMs: 2000 })).toBe('ran')
+})
+
+it('a tab that closes leaves no share behind', async () => {
+  const { name, queues: [one, two] } = await tabs(2)
+  await one!.process(Q, () => 1, { concurrency: 4 })
+  await one!.waitFor(await one!.push(Q, 'x', 1))
+  await two!.queues()
+  await one!.close()
+  expect((await stored(name)).queues.map(({ processors }) => processors)).toEqual([{}])
+})

@@ -7,14 +7,14 @@ it.each<[string, number, { want: number; hungry?: boolean }, readonly Share[], n
   ['alone it gets what it wants', 4, { want: 4 }, [], 4],
   ['but no more than there is', 4, { want: 10 }, [], 4],
   ['nor than it wants', 4, { want: 2 }, [], 2],
-  ['what others have is taken', 4, { want: 4 }, [{ has: 3 }], 1],
-  ['even all of it', 4, { want: 4 }, [{ has: 4 }], 0],
-  ['it leaves a hungry one its part', 4, { want: 4 }, [{ has: 0, hungry: true }], 2],
-  ['but not one that is idle', 4, { want: 4 }, [{ has: 0 }], 4],
-  ['a part is a part among those who run or hunger', 4, { want: 4 }, [{ has: 0 }, { has: 0, hungry: true }], 2],
-  ['with fewer places than claimants the hungry one comes first', 1, { want: 1 }, [{ has: 0, hungry: true }], 0],
-  ['and takes its turn', 1, { want: 1, hungry: true }, [{ has: 0, hungry: true }], 1],
-  ['no cap, no limit', Infinity, { want: 50 }, [{ has: 50 }], 50],
+  ['what others run is taken', 4, { want: 4 }, [{ runs: 3 }], 1],
+  ['even all of it', 4, { want: 4 }, [{ runs: 4 }], 0],
+  ['it leaves a hungry one its part', 4, { want: 4 }, [{ runs: 0, hungry: true }], 2],
+  ['but not one that is idle', 4, { want: 4 }, [{ runs: 0 }], 4],
+  ['a part is a part among those who run or hunger', 4, { want: 4 }, [{ runs: 0 }, { runs: 0, hungry: true }], 2],
+  ['with fewer places than claimants the hungry one comes first', 1, { want: 1 }, [{ runs: 0, hungry: true }], 0],
+  ['and takes its turn', 1, { want: 1, hungry: true }, [{ runs: 0, hungry: true }], 1],
+  ['no cap, no limit', Infinity, { want: 50 }, [{ runs: 50 }], 50],
 ])('%s', (_case, total, mine, others, has) => { expect(fairShare(total, mine, others)).toBe(has) })
 
 /** Some processors on one queue with enough jobs: each claims up to its share, runs, ends some, claims again; the others see its last share. */
@@ -26,21 +26,21 @@ class Tabs {
     this.running = wants.map(() => 0)
   }
   claim(i: number): void {
-    const others = this.wants.flatMap((want, j) => j === i ? [] : [{ has: this.has[j]!, hungry: this.has[j]! < Math.min(want, Math.floor(this.total / this.wants.length)) }])
+    const others = this.wants.flatMap((want, j) => j === i ? [] : [{ runs: this.running[j]!, hungry: this.has[j]! < Math.min(want, Math.floor(this.total / this.wants.length)) }])
     const before = this.running[i]!
     this.has[i] = Math.max(before, fairShare(this.total, { want: this.wants[i]! }, others))
     expect(this.has[i]).toBeGreaterThanOrEqual(before)
     this.running[i] = Math.max(before, Math.min(this.has[i], this.wants[i]!))
   }
   end(i: number, jobs: number): void { this.running[i] = Math.max(0, this.running[i]! - jobs) }
-  get sum(): number { return this.has.reduce((a, b) => a + b, 0) }
+  get sum(): number { return this.running.reduce((a, b) => a + b, 0) }
 }
 
 const tabs = fc.tuple(fc.integer({ min: 1, max: 12 }), fc.array(fc.integer({ min: 1, max: 12 }), { minLength: 2, maxLength: 5 })).map(([total, wants]) => new Tabs(total, wants))
 const steps = fc.array(fc.tuple(fc.nat(), fc.boolean(), fc.integer({ min: 1, max: 12 })), { maxLength: 60 })
 
 describe('over any sequence of claims and endings', () => {
-  it('all together never get more than the total, and what runs is never taken away', () => {
+  it('all together never run more than the total, and what runs is never taken away', () => {
     fc.assert(fc.property(tabs, steps, (all, list) => {
       for (const [pick, claims, jobs] of list) {
         const i = pick % all.wants.length
