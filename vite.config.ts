@@ -17,7 +17,7 @@ export default defineConfig(({ mode }) => ({
   },
   worker: { format: 'es', plugins: () => [inlineWorker(), sourceWorkerUrl()] },
   // Found late, in the worker, they would reload the page.
-  optimizeDeps: { include: ['comlink', 'idb'] },
+  optimizeDeps: { include: ['comlink'] },
   // The origin is the identity of the data: the same port each time, unless it is taken.
   server: { port: 5173, fs: { allow: [path('.')] } },
   preview: { port: 4173 },

@@ -8,7 +8,7 @@ const source = (/** @type {string} */ path) => fileURLToPath(new URL(`../src/${p
 /** @returns {Promise<string>} an IIFE: valid as module, classic and blob worker */
 export async function bundleWorker() {
   const bundle = await rolldown({ input: source('builtin-worker.ts'), platform: 'browser' })
-  const { output } = await bundle.generate({ format: 'iife', minify: true, codeSplitting: false })
+  const { output } = await bundle.generate({ format: 'iife', minify: true, codeSplitting: false, comments: { annotation: false } })
   await bundle.close()
   return output[0].code
 }

@@ -20,7 +20,7 @@ export function serve<M extends QueueMap = QueueMap>({ queues = {}, concurrency 
     const execute = handlerAttempt(table ? (name) => table.get(name) : () => handlers as Handler<never>)
     return { queue, execute, concurrency: concurrency[queue] ?? 1, ...(table ? { names: [...table.keys()] } : {}) }
   })
-  exposeHost(globalThis as unknown as Parameters<typeof exposeHost>[0], served)
+  exposeHost(served)
 }
 
 export type { Context, Handler, Handlers, Job, QueueMap } from './queue.ts'

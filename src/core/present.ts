@@ -4,5 +4,5 @@ type Present<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] }
 export function present<T extends object>(fields: T): Present<T> {
   const out = {} as T
   for (const key of Object.keys(fields) as Array<keyof T>) if (fields[key] !== undefined) out[key] = fields[key]
-  return out as unknown as Present<T>
+  return out
 }

@@ -1,5 +1,5 @@
 /** The worker's side of the door: checks what comes in, asks the engine, answers in envelopes. */
-import { expose } from 'comlink'
+import { expose, type Endpoint } from 'comlink'
 import { toEnvelope } from '../core/envelope.ts'
 import { HoldfastError } from '../core/errors.ts'
 import type { IdRun } from '../core/id.ts'
@@ -34,50 +34,33 @@ import { checkRequest } from './request.ts'
 export interface Served { readonly queue: string; readonly names?: readonly string[]; readonly execute: Execute; readonly concurrency: number }
 
 const HTTP_CONCURRENCY = 4
-const chances = new Uint32Array(256)
-let drawn = chances.length
-/** Uniform in [0, 1), from the system's generator, drawn many at a time. */
-function random(): number {
-  if (drawn === chances.length) { crypto.getRandomValues(chances); drawn = 0 }
-  return chances[drawn++]! / 2 ** 32
-}
 const token = (): string => crypto.randomUUID()
 
-const createHost = (served: readonly Served[] = []): HostApi => ({
-  async connect(hello, port) {
-    const [host, welcome] = await openHost(hello, served, (messages) => { port.postMessage(messages) })
-    port.onmessage = ({ data: { confirmed, messages } }: MessageEvent<ToHostBatch>) => { host.take(confirmed, messages) }
-    return welcome
-  },
-  ping() {},
-})
-
 /** Serves one page at this end: a worker's global scope or a port. */
-export function exposeHost(endpoint: Parameters<typeof expose>[1], served: readonly Served[] = []): void {
-  const { connect, ping } = createHost(served)
-  // Two functions and nothing else: no property of theirs can be read or set from the other side.
-  const api: object = Object.freeze(Object.assign(Object.create(null) as object, { connect: Object.freeze(connect), ping: Object.freeze(ping) }))
-  expose(api, endpoint && onlyCalls(endpoint))
+export function exposeHost(served: readonly Served[] = [], endpoint = globalThis as unknown as Endpoint): void {
+  const api: HostApi = {
+    async connect(hello, port) {
+      const [host, welcome] = await openHost(hello, served, (messages) => { port.postMessage(messages) })
+      port.onmessage = ({ data: { confirmed, messages } }: MessageEvent<ToHostBatch>) => { host.take(confirmed, messages) }
+      return welcome
+    },
+    ping() {},
+  }
+  expose(api, onlyCalls(endpoint))
 }
 
-/** Comlink can also get, set and construct along a path: only `connect()` and `ping()` pass. */
-function onlyCalls(endpoint: NonNullable<Parameters<typeof expose>[1]>): NonNullable<Parameters<typeof expose>[1]> {
-  const guarded = new Map<unknown, EventListener>()
+/** Comlink can also get, set, construct and release along a path: only `connect()` and `ping()` pass. */
+function onlyCalls(endpoint: Endpoint): Endpoint {
   return {
     postMessage: (message: unknown, transfer?: Transferable[]) => { endpoint.postMessage(message, transfer ?? []) },
-    addEventListener(type: string, listener: EventListenerOrEventListenerObject) {
-      const guard = (event: Event): void => {
+    addEventListener(type: string, listener: (event: Event) => void) {
+      endpoint.addEventListener(type, (event) => {
         const { data } = event as MessageEvent<{ type?: unknown; path?: unknown } | undefined>
-        const allowed = data?.type === 'APPLY' && Array.isArray(data.path) && data.path.length === 1 && ['connect', 'ping'].includes(String(data.path[0]))
-        if (!allowed) return
-        if (typeof listener === 'function') listener(event)
-        else listener.handleEvent(event)
-      }
-      guarded.set(listener, guard)
-      endpoint.addEventListener(type, guard)
+        if (data?.type === 'APPLY' && Array.isArray(data.path) && data.path.length === 1 && ['connect', 'ping'].includes(String(data.path[0]))) listener(event)
+      })
     },
-    removeEventListener(type: string, listener: EventListenerOrEventListenerObject) { endpoint.removeEventListener(type, guarded.get(listener) ?? listener) },
-    ...('start' in endpoint ? { start: () => { endpoint.start?.() } } : {}),
+    // Only a release would ask for it, and none passes.
+    removeEventListener() {},
   }
 }
 
@@ -93,7 +76,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
   await locks.hold(ownerLock(name, own))
   const task = taskQueue()
   const say = batcher<ToPage>((messages) => { receive(messages) })
-  const engine = createEngine({ name, durability, clock, locks, connectivity, channel: broadcastChannel, random, token, requests: (queues) => { for (const queue of queues) void serveRequests(queue) }, hear: (events) => { say({ t: 'events', events }) } })
+  const engine = createEngine({ name, client, durability, clock, locks, connectivity, channel: broadcastChannel, random: Math.random, token, requests: (queues) => { for (const queue of queues) void serveRequests(queue) }, hear: (events) => { say({ t: 'events', events }) } })
   const { store: { connection, committer } } = engine
 
   const replies = await settledReplies(engine, client, hello.unsettled)
@@ -141,10 +124,13 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
 
   /** An operation whose answer is kept as a receipt. */
   const commit = <T>(id: number, operation: Omit<Operation<T>, 'call'>, reply: (value: T) => unknown = (value) => value): Promise<T> =>
-    committer.submit({ ...operation, call: { client, ids: [id], reply } })
+    committer.submit({ ...operation, call: { ids: [id], reply } })
 
   /** An operation whose answer is `reply` of what it returns. */
   const commitAs = <T, R>(id: number, operation: Omit<Operation<T>, 'call'>, reply: (value: T) => R): Promise<R> => commit(id, operation, reply).then(reply)
+
+  const onQueue = <T>(call: number, queue: string, run: Operation<T>['run'], rooms?: Operation<T>['rooms']): Promise<T> =>
+    commit(call, { needs: [['queues', limits.checkQueue(queue)]], run, ...(rooms && { rooms }) })
 
   const act = <R = undefined>(call: number, id: unknown, event: JobEvent, options: operations.ActOptions = {}, reply: (job: Job) => R = () => undefined as R): Promise<R> => {
     const seq = checkedSeq(id)
@@ -179,10 +165,10 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
   }
   const calls: Readonly<Record<Method, (call: number, ...args: readonly never[]) => unknown>> = {
     async pushMany(call, queue: string, items: readonly PushInput[]) {
-      const checked = limits.checkQueue(queue)
+      limits.checkQueue(queue)
       if (items.length > limits.LIMITS.pushMany) throw limits.invalid('items', `may have at most ${limits.LIMITS.pushMany} items (has ${items.length})`)
       const jobs = items.map((item, i) => newJob(item, `items[${i}].`))
-      return commit(call, { needs: [['queues', checked]], rooms: operations.PUSH_ROOMS, run: (work) => operations.push(work, checked, jobs) })
+      return onQueue(call, queue, (work) => operations.push(work, queue, jobs), operations.PUSH_ROOMS)
     },
 
     async pull(call, queue: string, count: number, options: { leaseMs?: number; waitMs?: number } = {}) {
@@ -211,7 +197,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
       const error = describeError(thrown)
       const { ms } = Object(thrown) as { ms?: unknown }
       return endOne(call, held, present({
-        type: 'fail' as const, error, owner: client, random: random(),
+        type: 'fail' as const, error, owner: client, random: Math.random(),
         final: error.name === 'Unrecoverable' ? 'unrecoverable' as const : undefined, afterMs: error.name === 'RetryAfter' && typeof ms === 'number' ? Math.max(0, ms) : undefined,
       }))
     },
@@ -263,16 +249,14 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
     },
     queues: () => reads.readQueues(connection),
     configure(call, queue: string, settings: QueueSettings) {
-      limits.checkQueue(queue)
       rules.checkSettings('settings', settings)
-      return commit(call, { needs: [['queues', queue]], run: (work) => operations.configure(work, queue, present({ ...settings, defaults: settings.defaults && present(settings.defaults) })) })
+      return onQueue(call, queue, (work) => operations.configure(work, queue, present({ ...settings, defaults: settings.defaults && present(settings.defaults) })))
     },
     pause(call, queue: string, options: { until?: number } = {}) {
-      limits.checkQueue(queue)
       rules.checkUntil('options', options)
-      return commit(call, { needs: [['queues', queue]], run: (work) => operations.pause(work, queue, options.until) })
+      return onQueue(call, queue, (work) => operations.pause(work, queue, options.until))
     },
-    resume(call, queue: string) { limits.checkQueue(queue); return commit(call, { needs: [['queues', queue]], run: (work) => operations.resume(work, queue) }) },
+    resume: (call, queue: string) => onQueue(call, queue, (work) => operations.resume(work, queue)),
 
     process(_call, id: string, queue: string, names: readonly string[] | undefined, concurrency: number) {
       limits.checkQueue(queue)
@@ -330,7 +314,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
     const store = async (part: typeof good): Promise<void> => {
       const calls = part.map(({ id }) => id)
       const jobs = part.map(({ job }) => job)
-      const run = await committer.submit({ needs: [['queues', queue]], rooms: operations.PUSH_ROOMS, run: (work) => operations.push(work, queue, jobs), call: { client, ids: calls, reply: (value) => value } })
+      const run = await committer.submit({ needs: [['queues', queue]], rooms: operations.PUSH_ROOMS, run: (work) => operations.push(work, queue, jobs), call: { ids: calls, reply: (value) => value } })
       say({ t: 'pushed', ids: calls, run })
     }
     if (good.length === 0) return
@@ -342,7 +326,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
 
   const host: Host = {
     take(confirmed, messages) {
-      committer.confirm(client, confirmed)
+      committer.confirm(confirmed)
       for (const message of messages) switch (message.t) {
         case 'call': void answer(message.id, message.method, message.args); break
         case 'pushes': void pushes(message.queue, message.ids, message.items); break

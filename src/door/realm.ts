@@ -3,7 +3,7 @@ import { exposeHost } from './host.ts'
 
 export function realmHost(): MessagePort {
   const { port1, port2 } = new MessageChannel()
-  exposeHost(port1)
+  exposeHost([], port1)
   port1.start()
   return port2
 }

@@ -23,6 +23,8 @@ import { createUpkeep } from './upkeep.ts'
 export interface EngineOptions {
   /** The database's name. */
   readonly name: string
+  /** The page whose calls it answers. */
+  readonly client: string
   readonly durability: 'strict' | 'relaxed'
   readonly clock: Clock
   readonly locks: Locks
@@ -86,7 +88,7 @@ export function createEngine(options: EngineOptions): Engine {
 
   const env = (): Env => ({ now: clock.now(), random, token, heard: listening || othersListen })
   const store = openStore(name, {
-    durability: options.durability, env, sleep: (ms) => new Promise((resolve) => { clock.after(ms, resolve) }), committed,
+    client: options.client, durability: options.durability, env, sleep: (ms) => new Promise((resolve) => { clock.after(ms, resolve) }), committed,
     failed(error) { if (!degraded) { degraded = true; say([{ type: 'degraded', at: clock.now(), message: error instanceof Error ? error.message : String(error) }]) } },
     outdated() { say([{ type: 'outdated', at: clock.now() }]) },
   })

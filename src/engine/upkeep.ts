@@ -82,7 +82,7 @@ export function createUpkeep({ name, store: { connection, committer }, clock, lo
     lastAwake += elapsed
     awake += Math.min(elapsed, 2 * TICK_MS)
     const state = await nextDue(connection)
-    watch([...state.leases, ...state.queues.flatMap(({ processors }) => Object.values(processors))])
+    watch(new Set([...state.owners.keys(), ...state.leases.map(({ owner }) => owner), ...state.queues.flatMap(({ processors }) => Object.values(processors).map(({ owner }) => owner))]))
     await expireSilent(state.leases, state.owners)
     await heartbeats()
     const now = clock.now()
@@ -119,11 +119,10 @@ export function createUpkeep({ name, store: { connection, committer }, clock, lo
 
   const beat = (list: readonly string[]): Promise<void> => committer.submit({ relaxed: true, needs: list.map((owner) => ['owners', owner] as const), run: (work) => operations.beat(work, list) })
 
-  /** Waits at the lock of every owner that holds leases or a share of a queue: it is given when the owner has ended. */
-  function watch(holders: ReadonlyArray<{ readonly owner: string }>): void {
-    const holding = new Set(holders.map(({ owner }) => owner))
-    for (const [owner, stop] of watched) if (!holding.has(owner)) { stop(); watched.delete(owner) }
-    for (const owner of holding) {
+  /** Waits at the lock of every owner that has anything here: it is given when the owner has ended. */
+  function watch(known: ReadonlySet<string>): void {
+    for (const [owner, stop] of watched) if (!known.has(owner)) { stop(); watched.delete(owner) }
+    for (const owner of known) {
       if (watched.has(owner) || owners().has(owner)) continue
       watched.set(owner, locks.whenFree(ownerLock(name, owner), () => {
         watched.delete(owner)

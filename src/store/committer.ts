@@ -2,18 +2,18 @@
  * Group commit: operations that wait in this realm go into the next transaction together and behave as if one after another, in order of
  * arrival. Each settles when the transaction is complete. When one aborts, its operations are tried alone, endings first: bad luck is one caller's own.
  */
-import type { StoreKey } from 'idb'
 import { isHoldfastError, toEnvelope } from '../core/envelope.ts'
 import { HoldfastError } from '../core/errors.ts'
 import type { Job } from '../core/job.ts'
 import type { QueueEvent } from '../queue.ts'
 import type { Connection } from './connection.ts'
-import { ROOMS, type ReceiptRow, type Room, type Schema } from './schema.ts'
+import { ROOMS, type ReceiptRow, type Room } from './schema.ts'
+import { Tx, type Key } from './tx.ts'
 import { Work, type Env, type Memory } from './work.ts'
 
 export interface Operation<T> {
   /** Rows it will surely read: fetched together, before any operation of the transaction runs. */
-  readonly needs?: ReadonlyArray<{ [R in Room]: readonly [R, StoreKey<Schema, R>] }[Room]>
+  readonly needs?: ReadonlyArray<{ [R in Room]: readonly [R, Key<R>] }[Room]>
   readonly run: (work: Work) => Promise<T>
   /** Endings are tried first when a shared transaction failed: what is done must be known as done. */
   readonly ending?: boolean
@@ -24,7 +24,7 @@ export interface Operation<T> {
   /** May be lost by a power failure: heartbeats, progress, logs. */
   readonly relaxed?: boolean
   /** The client's call: its answer is stored with what it did. */
-  readonly call?: { readonly client: string; readonly ids: readonly number[]; readonly reply: (result: T) => unknown }
+  readonly call?: { readonly ids: readonly number[]; readonly reply: (result: T) => unknown }
 }
 
 /** What a commit tells the rest of the world. */
@@ -39,7 +39,7 @@ export interface Committed {
 export interface Committer {
   submit<T>(operation: Operation<T>): Promise<T>
   /** Answers up to this call have been heard; their receipts need not be kept. */
-  confirm(client: string, before: number): void
+  confirm(before: number): void
   /** Resolves when nothing is waiting or running. */
   idle(): Promise<void>
 }
@@ -49,18 +49,6 @@ type Outcome = { readonly ok: true; readonly value: unknown } | { readonly ok: f
 const replyOf = (call: NonNullable<Operation<unknown>['call']>, outcome: Outcome): unknown =>
   outcome.ok ? { value: call.reply(outcome.value) } : { error: toEnvelope(outcome.error) }
 
-function repliesOf(group: readonly Waiting[], outcomes: readonly Outcome[]): Map<string, Array<ReceiptRow['replies'][number]>> {
-  const byClient = new Map<string, Array<ReceiptRow['replies'][number]>>()
-  group.forEach(({ operation: { call } }, i) => {
-    const outcome = outcomes[i]
-    if (!call || !outcome) return
-    const list = byClient.get(call.client) ?? []
-    list.push([call.ids, replyOf(call, outcome)])
-    byClient.set(call.client, list)
-  })
-  return byClient
-}
-
 function storageError(error: unknown): HoldfastError {
   if (isHoldfastError(error)) return error
   const { name, message } = error instanceof Error ? error : { name: 'Error', message: String(error) }
@@ -69,9 +57,15 @@ function storageError(error: unknown): HoldfastError {
     : new HoldfastError('STORAGE', `The database refused: ${message}`, { name }, error)
 }
 
+/** What a commit answers, stored with it: after a crash it tells "applied" from "not applied". */
+const answersOf = (group: readonly Waiting[], outcomes: readonly Outcome[]): ReceiptRow['replies'] =>
+  group.flatMap(({ operation: { call } }, i) => { const outcome = outcomes[i]; return call && outcome ? [[call.ids, replyOf(call, outcome)] as const] : [] })
+
 interface Waiting { readonly operation: Operation<unknown>; resolve(value: unknown): void; reject(error: unknown): void }
 
 export interface CommitterOptions {
+  /** Whose calls are answered here. */
+  readonly client: string
   readonly env: () => Env
   readonly strict: boolean
   readonly committed: (committed: Committed) => void
@@ -84,10 +78,11 @@ const MAX_GROUP = 5000
 const scopeOf = (group: readonly Waiting[]): Room[] =>
   group.every(({ operation }) => operation.rooms) ? [...new Set<Room>(['meta', 'receipts', ...group.flatMap(({ operation }) => operation.rooms ?? [])])] : [...ROOMS]
 
-export function createCommitter(connection: Connection, { env, strict, committed, failed }: CommitterOptions): Committer {
+export function createCommitter(connection: Connection, { client, env, strict, committed, failed }: CommitterOptions): Committer {
   const waiting: Waiting[] = []
   let running: Promise<void> | undefined
-  const receipts = new Map<string, ReceiptRow['replies']>()
+  /** What the client has not confirmed. */
+  let replies: ReceiptRow['replies'] = []
   let memory: Memory | undefined
   /** Whether the last commit found the database as the one before had left it: while other tabs write too, remembering does not pay. */
   let undisturbed = false
@@ -117,25 +112,23 @@ export function createCommitter(connection: Connection, { env, strict, committed
   async function commit(group: readonly Waiting[]): Promise<void> {
     const durability = strict && !group.every(({ operation }) => operation.relaxed) ? 'strict' : 'relaxed'
     const attempt = (remembered: Memory | undefined): Promise<{ readonly outcomes: Outcome[]; readonly work: Work } | undefined> => connection.use(async (db) => {
-      const tx = db.transaction(scopeOf(group), 'readwrite', { durability })
-      // Handled where it is awaited; a transaction that aborts while an operation runs must not be an unhandled rejection meanwhile.
-      tx.done.catch(() => {})
+      const tx = new Tx(db.transaction(scopeOf(group), 'readwrite', { durability }))
       const view = new Work(tx, env(), remembered)
       const unchanged = remembered ? view.unchanged(remembered.version) : Promise.resolve(true)
       unchanged.catch(() => {})
       try {
         const settled = await run(view, group)
-        addReceipts(view, group, settled)
-        view.flush()
-        if (!await unchanged) { tx.abort(); return undefined }
-        tx.commit()
+        const answers = answersOf(group, settled)
+        view.flush(answers.length > 0 ? { client, replies: [...replies, ...answers] } : undefined)
+        if (!await unchanged) { tx.raw.abort(); return undefined }
+        tx.raw.commit()
         await tx.done
         return { outcomes: settled, work: view }
       } catch (error) {
-        try { tx.abort() } catch { /* it has ended by itself */ }
+        try { tx.raw.abort() } catch { /* it has ended by itself */ }
         // What went wrong on remembered rows that were out of date has not gone wrong.
         if (remembered && await unchanged.catch(() => true) === false) return undefined
-        throw tx.error ?? error
+        throw tx.raw.error ?? error
       }
     })
     const remembered = undisturbed && memory && group.every(({ operation: { needs, alone } }) => !alone && needs?.every(([room, key]) => memory && Work.remembers(memory, room, key))) ? memory : undefined
@@ -146,7 +139,7 @@ export function createCommitter(connection: Connection, { env, strict, committed
     const before = memory
     memory = work.memory(before)
     undisturbed = work.found(before)
-    remember(group, outcomes)
+    replies = [...replies, ...answersOf(group, outcomes)]
     outcomes.forEach((outcome, i) => { if (outcome.ok) group[i]?.resolve(outcome.value); else group[i]?.reject(outcome.error) })
     // Stored is stored: an error of whoever listens must not make it look otherwise.
     try { committed(work) } catch (error) { queueMicrotask(() => { throw error }) }
@@ -166,26 +159,13 @@ export function createCommitter(connection: Connection, { env, strict, committed
     return outcomes
   }
 
-  /** The answers a client has not confirmed, stored with what they answer: after a crash they tell "applied" from "not applied". */
-  function addReceipts(work: Work, group: readonly Waiting[], outcomes: readonly Outcome[]): void {
-    for (const [client, replies] of repliesOf(group, outcomes))
-      work.put('receipts', client, { client, at: work.now, replies: [...(receipts.get(client) ?? []), ...replies] })
-  }
-
-  function remember(group: readonly Waiting[], outcomes: readonly Outcome[]): void {
-    for (const [client, replies] of repliesOf(group, outcomes)) receipts.set(client, [...(receipts.get(client) ?? []), ...replies])
-  }
-
   return {
     submit: (operation) => new Promise((resolve, reject) => {
       waiting.push({ operation: operation as Operation<unknown>, resolve, reject })
       // A microtask later, so that all calls of one message share the first transaction.
       running ??= Promise.resolve().then(drain)
     }),
-    confirm(client, before) {
-      const replies = receipts.get(client)
-      if (replies) receipts.set(client, replies.filter(([ids]) => ids.some((id) => id >= before)))
-    },
+    confirm(before) { replies = replies.filter(([ids]) => ids.some((id) => id >= before)) },
     async idle() { while (running) await running },
   }
 }

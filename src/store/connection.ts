@@ -1,10 +1,10 @@
 /** The one place that opens the database, and opens it again when the browser dropped it. */
 import { HoldfastError } from '../core/errors.ts'
-import { openDatabase, type Database } from './schema.ts'
+import { openDatabase } from './schema.ts'
 
 export interface Connection {
   /** Runs `use` on an open database; reopens it once when the handle turns out to be dead before anything was asked of it. */
-  use<T>(use: (db: Database) => Promise<T>): Promise<T>
+  use<T>(use: (db: IDBDatabase) => Promise<T>): Promise<T>
   /** Forgets the handle, so that the next use opens anew. */
   drop(): void
   close(): void
@@ -16,18 +16,18 @@ const OPEN_TRIES = 3
 const OPEN_WATCHDOG_MS = 10_000
 
 export function connect(name: string, generation: string, events: ConnectionEvents): Connection {
-  let handle: Promise<Database> | undefined
+  let handle: Promise<IDBDatabase> | undefined
   let closed = false
   const drop = (): void => { handle = undefined }
 
-  const openOnce = (): Promise<Database> => {
+  const openOnce = (): Promise<IDBDatabase> => {
     const opening = openDatabase(name, generation, { outdated: () => { drop(); events.outdated() }, lost: drop })
     const late = events.sleep(OPEN_WATCHDOG_MS).then(() => { throw new Error(`opening the database took more than ${OPEN_WATCHDOG_MS} ms`) })
     opening.catch(() => {})
     return Promise.race([opening, late])
   }
 
-  const open = async (): Promise<Database> => {
+  const open = async (): Promise<IDBDatabase> => {
     for (let n = 1; ; n++) {
       try { return await openOnce() } catch (error) {
         if (error instanceof Error && error.name === 'VersionError')
@@ -38,7 +38,7 @@ export function connect(name: string, generation: string, events: ConnectionEven
     }
   }
 
-  const current = (): Promise<Database> => {
+  const current = (): Promise<IDBDatabase> => {
     if (closed) return Promise.reject(new HoldfastError('CLOSED', 'The queue is closed'))
     if (!handle) { const opening = open(); handle = opening; opening.catch(() => { if (handle === opening) drop() }) }
     return handle

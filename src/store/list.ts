@@ -6,7 +6,7 @@ import type { Filter, ListFilter } from '../queue.ts'
 import type { Connection } from './connection.ts'
 import { withLease } from './rooms.ts'
 import { isStarted, read, whole } from './reads.ts'
-import type { ReadTx } from './schema.ts'
+import type { Tx } from './tx.ts'
 
 /** Order in which states are listed, and so the first part of a cursor. Within: waiting jobs as they would be claimed, ended ones latest first. */
 const LISTED: readonly State[] = ['active', 'waiting', 'blocked', 'delayed', 'dead', 'completed', 'cancelled']
@@ -51,14 +51,14 @@ function textOf(data: unknown): string {
 }
 
 /** The next rows of one state after a key; none when there are no more. */
-async function rowsOf(tx: ReadTx, state: State, queue: string | undefined, after: IDBValidKey | null): Promise<Row[]> {
+async function rowsOf(tx: Tx, state: State, queue: string | undefined, after: IDBValidKey | null): Promise<Row[]> {
   switch (state) {
     case 'waiting': return waitingRows(tx, queue, after as [string, number, number] | null)
     case 'active': return leasedRows(tx, after as [number, number] | null)
     case 'completed': case 'cancelled': return endedRows(tx, state, queue, after as [string, number, number] | null)
     case 'delayed': case 'blocked': case 'dead': {
-      const jobs = queue === undefined ? await tx.objectStore(state).getAll(after === null ? null : IDBKeyRange.lowerBound(after, true), SLICE_ROWS)
-        : await tx.objectStore(state).index('queue').getAll(IDBKeyRange.bound([queue, after ?? -1], [queue, []], true), SLICE_ROWS)
+      const jobs = queue === undefined ? await tx.all(state, after === null ? null : IDBKeyRange.lowerBound(after, true), SLICE_ROWS)
+        : await tx.allBy(state, 'queue', IDBKeyRange.bound([queue, after ?? -1], [queue, []], true), SLICE_ROWS)
       return jobs.map((job) => ({ key: job.seq, job }))
     }
   }
@@ -67,17 +67,16 @@ async function rowsOf(tx: ReadTx, state: State, queue: string | undefined, after
 const LANE_PAGES = 4
 
 /** Waiting jobs in claim order, [queue, −priority, position]: the lanes of a queue are merged as far as all of them are known. */
-async function waitingRows(tx: ReadTx, only: string | undefined, after: [queue: string, rank: number, position: number] | null): Promise<Row[]> {
-  const names = only === undefined ? await tx.objectStore('queues').getAllKeys(after ? IDBKeyRange.lowerBound(after[0]) : null) : [only]
+async function waitingRows(tx: Tx, only: string | undefined, after: [queue: string, rank: number, position: number] | null): Promise<Row[]> {
+  const names = only === undefined ? await tx.keys('queues', after ? IDBKeyRange.lowerBound(after[0]) : null) : [only]
   for (const queue of names) {
-    const row = await tx.objectStore('queues').get(queue)
+    const row = await tx.get('queues', queue)
     const [rank, position] = after?.[0] === queue ? [after[1], after[2]] : [-Infinity, -Infinity]
     const isAfter = (job: Job): boolean => -job.priority > rank || (-job.priority === rank && job.position > position)
     const lanes = await Promise.all(Object.keys(row?.lanes ?? {}).map(async (lane) => {
-      const store = tx.objectStore('waiting')
       // The page that spans the position begins at or before it.
-      const start = await store.openKeyCursor(IDBKeyRange.bound([queue, lane], [queue, lane, rank, position]), 'prev')
-      const pages = await store.getAll(IDBKeyRange.bound(start?.key ?? [queue, lane], [queue, lane, []]), LANE_PAGES)
+      const { value: start } = await tx.backwards('waiting', IDBKeyRange.bound([queue, lane], [queue, lane, rank, position])).next()
+      const pages = await tx.all('waiting', IDBKeyRange.bound(start?.key ?? [queue, lane], [queue, lane, []]), LANE_PAGES)
       const jobs = pages.flatMap((page) => page.jobs)
       return { jobs: jobs.filter(isAfter), last: pages.length === LANE_PAGES ? jobs[jobs.length - 1] : undefined }
     }))
@@ -90,11 +89,11 @@ async function waitingRows(tx: ReadTx, only: string | undefined, after: [queue: 
 }
 
 /** Leased jobs by [box, seq]; those leased ahead of time are waiting. */
-async function leasedRows(tx: ReadTx, after: [box: number, seq: number] | null): Promise<Row[]> {
+async function leasedRows(tx: Tx, after: [box: number, seq: number] | null): Promise<Row[]> {
   for (let from = after ? IDBKeyRange.lowerBound(after[0]) : null; ;) {
-    const leases = await tx.objectStore('leases').getAll(from, 20)
+    const leases = await tx.all('leases', from, 20)
     const rows = await Promise.all(leases.map(async (lease) => {
-      const [box, queue] = await Promise.all([tx.objectStore('boxes').get(lease.box), tx.objectStore('queues').get(lease.queue)])
+      const [box, queue] = await Promise.all([tx.get('boxes', lease.box), tx.get('queues', lease.queue)])
       return lease.left.flatMap((seq): Row[] => {
         const job = box?.jobs.find((one) => one.seq === seq)
         if (!job || (after?.[0] === lease.box && seq <= after[1])) return []
@@ -108,17 +107,17 @@ async function leasedRows(tx: ReadTx, after: [box: number, seq: number] | null):
 }
 
 /** Ended jobs by [queue, order, index], latest first. */
-async function endedRows(tx: ReadTx, state: 'completed' | 'cancelled', only: string | undefined, after: [queue: string, order: number, index: number] | null): Promise<Row[]> {
-  const names = only === undefined ? await tx.objectStore('queues').getAllKeys(after ? IDBKeyRange.lowerBound(after[0]) : null) : [only]
+async function endedRows(tx: Tx, state: 'completed' | 'cancelled', only: string | undefined, after: [queue: string, order: number, index: number] | null): Promise<Row[]> {
+  const names = only === undefined ? await tx.keys('queues', after ? IDBKeyRange.lowerBound(after[0]) : null) : [only]
   for (const queue of names) {
     const here = after?.[0] === queue ? after : undefined
     const rows: Row[] = []
     const range = IDBKeyRange.bound([queue, state], [queue, state, here ? here[1] : []])
-    for (let cursor = await tx.objectStore('history').openCursor(range, 'prev'); cursor && rows.length < SLICE_ROWS; cursor = await cursor.continue()) {
-      const { order } = cursor.value
-      const { jobs } = await tx.objectStore('archives').get(order) ?? { jobs: [] }
+    for await (const { row: { order } } of tx.backwards('history', range)) {
+      const { jobs } = await tx.get('archives', order) ?? { jobs: [] }
       const end = here?.[1] === order ? here[2] : jobs.length
       for (let i = end - 1; i >= 0; i--) { const job = jobs[i]; if (job) rows.push({ key: [queue, order, i], job }) }
+      if (rows.length >= SLICE_ROWS) break
     }
     if (rows.length > 0) return rows
   }
@@ -134,8 +133,7 @@ export async function listJobs(connection: Connection, filter: ListFilter): Prom
   const jobs: Job[] = []
   let at = decode(filter.cursor)
   while (at.room < LISTED.length && jobs.length < limit) {
-    at = await connection.use(async (db) => {
-      const tx = read(db)
+    at = await read(connection, async (tx) => {
       const until = performance.now() + SLICE_MS
       let next = at
       do {

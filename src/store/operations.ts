@@ -285,7 +285,7 @@ export async function openOrigin(work: Work, origin: string): Promise<void> {
 
 /** A sign that the network is back: closed gates are tried at once. */
 export async function tryOrigins(work: Work): Promise<void> {
-  for (const gate of await work.tx.objectStore('origins').getAll())
+  for (const gate of await work.tx.all('origins'))
     if (gate.failures > 0 && gate.retryAt > work.now) work.put('origins', gate.origin, { ...gate, retryAt: 0 })
 }
 
@@ -429,8 +429,8 @@ export async function expireLease(work: Work, seen: LeaseRow, silent: readonly n
 
 /** A dead owner's shares of concurrency are free again. */
 export async function dropOwner(work: Work, owner: string): Promise<void> {
-  for (const lease of await work.tx.objectStore('leases').index('owner').getAll(owner)) await recover(work, lease.box)
-  for (const queue of await work.tx.objectStore('queues').getAllKeys()) {
+  for (const lease of await work.tx.allBy('leases', 'owner', owner)) await recover(work, lease.box)
+  for (const queue of await work.tx.keys('queues')) {
     const row = await work.queue(queue)
     const kept = Object.entries(row.processors).filter(([, share]) => share.owner !== owner)
     if (kept.length === Object.keys(row.processors).length) continue
@@ -438,6 +438,8 @@ export async function dropOwner(work: Work, owner: string): Promise<void> {
     work.wakes.add(queue)
   }
   work.delete('owners', owner)
+  work.delete('receipts', owner)
+  work.forgetReceipt(owner)
 }
 
 // ---- leases ----
@@ -452,9 +454,11 @@ async function proven(work: Work, { box, token, seq }: Held): Promise<LeaseRow> 
 export const staleLease = (seq: number): HoldfastError =>
   new HoldfastError('STALE_LEASE', 'This lease is over: the job was recovered, ended or given to another', { seq })
 
+const renewed = (lease: LeaseRow, seq: number): LeaseRow => ({ ...lease, beats: { ...lease.beats, [seq]: (lease.beats?.[seq] ?? 0) + 1 } })
+
 export async function heartbeat(work: Work, held: Held): Promise<void> {
   const lease = await proven(work, held)
-  work.put('leases', held.box, { ...lease, beats: { ...lease.beats, [held.seq]: (lease.beats?.[held.seq] ?? 0) + 1 } })
+  work.put('leases', held.box, renewed(lease, held.seq))
 }
 
 export async function report(work: Work, held: Held, { progress, message, logs }: Report): Promise<void> {
@@ -463,7 +467,7 @@ export async function report(work: Work, held: Held, { progress, message, logs }
   const job = (await boxOf(work, held.box)).find(({ seq }) => seq === held.seq)
   if (job && progress !== undefined) work.emit('progress', job, { progress, message })
   const merged: Report = { ...old, ...present({ progress, message, logs: logs?.length ? [...(old?.logs ?? []), ...logs].slice(-100) : undefined }) }
-  work.put('leases', held.box, { ...lease, reports: { ...lease.reports, [held.seq]: merged }, beats: { ...lease.beats, [held.seq]: (lease.beats?.[held.seq] ?? 0) + 1 } })
+  work.put('leases', held.box, { ...renewed(lease, held.seq), reports: { ...lease.reports, [held.seq]: merged } })
 }
 
 export async function storeStep(work: Work, held: Held, name: string, value: unknown): Promise<void> {
@@ -595,7 +599,7 @@ const UPKEEP_BATCH = 500
 
 /** Moves delayed jobs whose time has come; true when there may be more. */
 export async function promoteDue(work: Work): Promise<boolean> {
-  const due = await work.tx.objectStore('delayed').index('runAt').getAll(IDBKeyRange.upperBound(work.now), UPKEEP_BATCH)
+  const due = await work.tx.allBy('delayed', 'runAt', IDBKeyRange.upperBound(work.now), UPKEEP_BATCH)
   for (const job of due.sort((a, b) => a.position - b.position)) {
     const outcome = transition(job, { type: 'due' }, work.now)
     if (outcome.kind !== 'moved') continue
@@ -607,7 +611,7 @@ export async function promoteDue(work: Work): Promise<boolean> {
 
 /** Ends jobs that were not started in time; true when there may be more. */
 export async function expireDue(work: Work): Promise<boolean> {
-  const due = await work.tx.objectStore('expiries').getAll(IDBKeyRange.upperBound([work.now, Infinity]), 100)
+  const due = await work.tx.all('expiries', IDBKeyRange.upperBound([work.now, Infinity]), 100)
   for (const { at, seq } of due) {
     work.delete('expiries', [at, seq])
     const place = await locate(work.tx, seq)
@@ -629,7 +633,7 @@ export async function prune(work: Work, queue: string): Promise<boolean> {
   let more = false
   for (const state of ['completed', 'cancelled'] as const) {
     if (row.counts[state] === 0) continue
-    const oldest = await work.tx.objectStore('history').getAll(IDBKeyRange.bound([queue, state], [queue, state, []]), 50)
+    const oldest = await work.tx.all('history', IDBKeyRange.bound([queue, state], [queue, state, []]), 50)
     let drop = 0
     for (const entry of oldest) {
       const age = work.now - entry.endedAt
@@ -644,7 +648,7 @@ export async function prune(work: Work, queue: string): Promise<boolean> {
     more ||= drop === 50
   }
   const excess = row.counts.dead - RETENTION.dead.count
-  const dead = excess > 0 ? await work.tx.objectStore('dead').index('queue').getAll(IDBKeyRange.bound([queue], [queue, []]), Math.min(excess, UPKEEP_BATCH)) : []
+  const dead = excess > 0 ? await work.tx.allBy('dead', 'queue', IDBKeyRange.bound([queue], [queue, []]), Math.min(excess, UPKEEP_BATCH)) : []
   for (const job of dead) if (work.now - (job.endedAt ?? 0) >= YOUNGEST_MS) { row = await leave(work, row, { room: 'dead', job }); forget(work, job) }
   work.putQueue(row)
   return more || dead.length === UPKEEP_BATCH

@@ -5,30 +5,31 @@ import { present } from '../core/present.ts'
 import type { Counts, QueueStats } from '../queue.ts'
 import type { Connection } from './connection.ts'
 import { locate } from './rooms.ts'
-import { ROOMS, type Database, type LeaseRow, type QueueRow, type ReadTx, type ReceiptRow, type Room } from './schema.ts'
+import { ROOMS, type LeaseRow, type QueueRow, type ReceiptRow, type Room } from './schema.ts'
+import { Tx } from './tx.ts'
 import { emptyCounts } from './work.ts'
 
-export const read = (db: Database, rooms: readonly Room[] = ROOMS): ReadTx => db.transaction(rooms as Room[], 'readonly') as ReadTx
+/** Reads in one transaction. */
+export const read = <T>(connection: Connection, use: (tx: Tx) => Promise<T>, rooms: readonly Room[] = ROOMS): Promise<T> => connection.use((db) => use(new Tx(db.transaction(rooms))))
 
 /** A job with its data, wherever that is kept. */
-export const whole = async (tx: ReadTx, job: Job): Promise<Job> => job.large ? { ...job, data: (await tx.objectStore('payloads').get(job.seq))?.data } : job
+export const whole = async (tx: Tx, job: Job): Promise<Job> => job.large ? { ...job, data: (await tx.get('payloads', job.seq))?.data } : job
 
 export async function getJob(connection: Connection, id: string): Promise<Job | undefined> {
   const seq = seqOf(id)
   if (seq === undefined) return undefined
-  return connection.use(async (db) => {
-    const tx = read(db)
+  return read(connection, async (tx) => {
     const place = await locate(tx, seq)
     if (!place || place.job.id !== id) return undefined
     if (place.room !== 'leases') return whole(tx, place.job)
-    const queue = await tx.objectStore('queues').get(place.job.queue)
+    const queue = await tx.get('queues', place.job.queue)
     return whole(tx, { ...place.job, ...(isStarted(queue, place.lease, seq) ? { state: 'active' } : { state: 'waiting' }) })
   })
 }
 
 /** Whether an id was ever given, so that a job that is not there is known to be gone. */
 export const wasGiven = (connection: Connection, id: string): Promise<boolean> =>
-  connection.use(async (db) => (seqOf(id) ?? Infinity) < ((await db.get('meta', 'main'))?.next ?? 0))
+  read(connection, async (tx) => (seqOf(id) ?? Infinity) < ((await tx.get('meta', 'main'))?.next ?? 0), ['meta'])
 
 /** Of a processor's leased jobs the first `has` run, since it starts them in order; what was pulled by hand counts as running. */
 export function isStarted(queue: QueueRow | undefined, lease: LeaseRow, seq: number): boolean {
@@ -43,11 +44,7 @@ export function countsOf(row: QueueRow): Counts {
 }
 
 export async function readStats(connection: Connection, now: number, queue?: string): Promise<{ readonly counts: Counts; readonly queues: QueueStats[] }> {
-  const [rows, origins] = await connection.use(async (db) => {
-    const tx = read(db, ['queues', 'origins'])
-    const queues = tx.objectStore('queues')
-    return Promise.all([queue === undefined ? queues.getAll() : queues.get(queue).then((row) => row ? [row] : []), tx.objectStore('origins').getAll()])
-  })
+  const [rows, origins] = await read(connection, (tx) => Promise.all([tx.all('queues', queue), tx.all('origins')]), ['queues', 'origins'])
   const closed = Object.fromEntries(origins.filter(({ retryAt, failures }) => failures > 0 && retryAt > now).map(({ origin, retryAt }) => [origin, retryAt]))
   const total: Record<State, number> = { ...emptyCounts }
   const queues = rows.map((row): QueueStats => {
@@ -62,38 +59,38 @@ export async function readStats(connection: Connection, now: number, queue?: str
   return { counts: total, queues }
 }
 
-export const readQueues = (connection: Connection): Promise<string[]> => connection.use((db) => db.getAllKeys('queues'))
+export const readQueues = (connection: Connection): Promise<string[]> => read(connection, (tx) => tx.keys('queues'), ['queues'])
 
 /** The next time at which upkeep has something to do (epoch ms), Infinity when it has not. */
 export function nextDue(connection: Connection): Promise<{ readonly at: number; readonly queues: QueueRow[]; readonly leases: LeaseRow[]; readonly owners: ReadonlyMap<string, number>; readonly originsAt: number }> {
-  return connection.use(async (db) => {
-    const tx = read(db, ['delayed', 'expiries', 'origins', 'queues', 'leases', 'owners'])
-    const [delayed, expiries, origins, queues, leases, owners] = await Promise.all([
-      tx.objectStore('delayed').index('runAt').openKeyCursor(), tx.objectStore('expiries').getAllKeys(null, 1),
-      tx.objectStore('origins').getAll(), tx.objectStore('queues').getAll(), tx.objectStore('leases').getAll(), tx.objectStore('owners').getAll(),
+  return read(connection, async (tx) => {
+    const [[delayed], [expiry], origins, queues, leases, owners] = await Promise.all([
+      tx.allBy('delayed', 'runAt', null, 1), tx.keys('expiries', null, 1), tx.all('origins'), tx.all('queues'), tx.all('leases'), tx.all('owners'),
     ])
     const pauses = queues.map(({ paused, pausedUntil }) => paused ? pausedUntil ?? Infinity : Infinity)
-    const due = [delayed ? Number(delayed.key) : Infinity, expiries[0]?.[0] ?? Infinity, ...pauses]
+    const due = [delayed?.runAt ?? Infinity, expiry?.[0] ?? Infinity, ...pauses]
     const originsAt = Math.min(Infinity, ...origins.map(({ retryAt, failures }) => failures > 0 ? retryAt : Infinity))
     return { at: Math.min(...due), originsAt, queues, leases, owners: new Map(owners.map(({ owner, beats }) => [owner, beats])) }
-  })
+  }, ['delayed', 'expiries', 'origins', 'queues', 'leases', 'owners'])
 }
 
 export const readLeases = (connection: Connection, owner: string): Promise<LeaseRow[]> =>
-  connection.use((db) => db.getAllFromIndex('leases', 'owner', owner))
+  read(connection, (tx) => tx.allBy('leases', 'owner', owner), ['leases'])
 
 /** The jobs of a box that are still held, with their data. */
-export const readBox = (connection: Connection, lease: LeaseRow): Promise<Job[]> => connection.use(async (db) => {
-  const tx = read(db, ['boxes', 'payloads'])
-  const box = await tx.objectStore('boxes').get(lease.box)
+export const readBox = (connection: Connection, lease: LeaseRow): Promise<Job[]> => read(connection, async (tx) => {
+  const box = await tx.get('boxes', lease.box)
   const jobs = box?.jobs.filter(({ seq }) => lease.left.includes(seq))
   return Promise.all((jobs ?? []).map((job) => whole(tx, job)))
-})
+}, ['boxes', 'payloads'])
 
 export const readReceipt = (connection: Connection, client: string): Promise<ReceiptRow['replies']> =>
-  connection.use(async (db) => (await db.get('receipts', client))?.replies ?? [])
+  read(connection, async (tx) => {
+    const [meta, row] = await Promise.all([tx.get('meta', 'main'), tx.get('receipts', client)])
+    return (meta?.receipt?.client === client ? meta.receipt : row)?.replies ?? []
+  }, ['meta', 'receipts'])
 
-export const readSteps = (connection: Connection, seq: number): Promise<Record<string, unknown>> => connection.use(async (db) => {
-  const rows = await db.getAll('steps', IDBKeyRange.bound([seq], [seq, []]))
+export const readSteps = (connection: Connection, seq: number): Promise<Record<string, unknown>> => read(connection, async (tx) => {
+  const rows = await tx.all('steps', IDBKeyRange.bound([seq], [seq, []]))
   return Object.fromEntries(rows.map(({ name, value }) => [name, value]))
-})
+}, ['steps'])

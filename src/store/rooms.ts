@@ -4,7 +4,8 @@ import type { Job, State } from '../core/job.ts'
 import { present } from '../core/present.ts'
 import type { EventType } from '../queue.ts'
 import { append, insert, rankOf, remove, withLoaded, type LaneView } from './lane-view.ts'
-import { bucketOf, type HistoryRow, type LeaseRow, type PageRow, type QueueRow, type ReadTx, type WriteTx } from './schema.ts'
+import { bucketOf, type HistoryRow, type LeaseRow, type PageRow, type QueueRow } from './schema.ts'
+import type { Tx } from './tx.ts'
 import type { Work } from './work.ts'
 
 export function count(row: QueueRow, state: State, by: number): QueueRow {
@@ -70,30 +71,31 @@ export type Place =
 const holds = ({ jobs }: { readonly jobs: readonly Job[] } | undefined = { jobs: [] }, seq: number): Job | undefined => jobs.find((job) => job.seq === seq)
 
 /** Finds a job by its number, by keys and index buckets: never by scanning. */
-export async function locate(tx: ReadTx | WriteTx, seq: number): Promise<Place | undefined> {
+export async function locate(tx: Tx, seq: number): Promise<Place | undefined> {
   const bucket = bucketOf(seq)
   const [delayed, dead, blocked, leases, history] = await Promise.all([
-    tx.objectStore('delayed').get(seq), tx.objectStore('dead').get(seq), tx.objectStore('blocked').get(seq),
-    tx.objectStore('leases').index('buckets').getAll(bucket), tx.objectStore('history').index('buckets').getAll(bucket),
+    tx.get('delayed', seq), tx.get('dead', seq), tx.get('blocked', seq),
+    tx.allBy('leases', 'buckets', bucket), tx.allBy('history', 'buckets', bucket),
   ])
   if (delayed) return { room: 'delayed', job: delayed }
   if (dead) return { room: 'dead', job: dead }
   if (blocked) return { room: 'blocked', job: blocked }
   const lease = leases.find(({ left }) => left.includes(seq))
-  const leased = lease && holds(await tx.objectStore('boxes').get(lease.box), seq)
+  const leased = lease && holds(await tx.get('boxes', lease.box), seq)
   if (lease && leased) return { room: 'leases', job: withLease(leased, lease), lease }
   const row = history.find(({ seqs }) => seqs.includes(seq))
-  const ended = row && holds(await tx.objectStore('archives').get(row.order), seq)
+  const ended = row && holds(await tx.get('archives', row.order), seq)
   if (row && ended) return { room: 'history', job: ended, row }
   return locateWaiting(tx, seq)
 }
 
 /** A waiting job's position is its number, or its negative for one that was put to the front: of each lane and rank one page can hold it. */
-async function locateWaiting(tx: ReadTx | WriteTx, seq: number): Promise<Place | undefined> {
-  const store = tx.objectStore('waiting')
-  const pageAt = async (queue: string, lane: string, rank: number, position: number): Promise<PageRow | undefined> =>
-    (await store.openCursor(IDBKeyRange.bound([queue, lane, rank, -Infinity], [queue, lane, rank, position]), 'prev'))?.value
-  const rows = await tx.objectStore('queues').getAll()
+async function locateWaiting(tx: Tx, seq: number): Promise<Place | undefined> {
+  const pageAt = async (queue: string, lane: string, rank: number, position: number): Promise<PageRow | undefined> => {
+    const { value } = await tx.backwards('waiting', IDBKeyRange.bound([queue, lane, rank, -Infinity], [queue, lane, rank, position])).next()
+    return value?.row
+  }
+  const rows = await tx.all('queues')
   const pages = await Promise.all(rows.flatMap(({ queue, lanes }) => Object.entries(lanes).flatMap(([lane, { ranks }]) => ranks.flatMap((rank) => [pageAt(queue, lane, rank, seq), pageAt(queue, lane, rank, -seq)]))))
   for (const page of pages) {
     const job = holds(page, seq)

@@ -1,5 +1,4 @@
 /** The database: its type, its version and its upgrades, which only ever add. */
-import { openDB, type DBSchema, type IDBPDatabase, type IDBPTransaction, type StoreNames } from 'idb'
 import type { Counts, QueueSettings } from '../queue.ts'
 import type { HttpRequest, Job, LogLine } from '../core/job.ts'
 
@@ -117,12 +116,14 @@ export interface MetaRow {
   readonly lastMs: number
   /** Grows with every commit that changed anything: who finds it unchanged may trust what it remembers. */
   readonly version: number
+  /** The receipt of whoever committed a call last: in this row, which every commit writes anyway, it costs none of its own. */
+  readonly receipt?: ReceiptRow
 }
 
 /** What a client's last commits answered, until it says it has heard. */
-export interface ReceiptRow { readonly client: string; readonly at: number; readonly replies: ReadonlyArray<readonly [calls: readonly number[], reply: unknown]> }
+export interface ReceiptRow { readonly client: string; readonly replies: ReadonlyArray<readonly [calls: readonly number[], reply: unknown]> }
 
-export interface Schema extends DBSchema {
+export interface Schema {
   waiting: { key: PageKey; value: PageRow }
   leases: { key: number; value: LeaseRow; indexes: { buckets: number; owner: string } }
   boxes: { key: number; value: BoxRow }
@@ -149,10 +150,7 @@ export interface Schema extends DBSchema {
   meta: { key: 'main'; value: MetaRow }
 }
 
-export type Room = StoreNames<Schema>
-export type Database = IDBPDatabase<Schema>
-export type ReadTx = IDBPTransaction<Schema, Room[], 'readonly'>
-export type WriteTx = IDBPTransaction<Schema, Room[], 'readwrite'>
+export type Room = keyof Schema
 
 export const ROOMS: readonly Room[] = [
   'waiting', 'leases', 'boxes', 'delayed', 'blocked', 'dead', 'history', 'archives', 'groups', 'expiries', 'uniques', 'payloads', 'steps', 'queues',
@@ -174,16 +172,17 @@ export interface OpenEvents {
   lost(): void
 }
 
-export function openDatabase(name: string, generation: string, events: OpenEvents): Promise<Database> {
-  return openDB<Schema>(`holdfast:${name}`, VERSION, {
-    upgrade(db, oldVersion) {
-      if (oldVersion < 1) createRooms(db, generation)
-    },
-    blocking(_current, _blocked, event) {
-      (event.target as IDBDatabase).close()
-      events.outdated()
-    },
-    terminated: () => { events.lost() },
+export function openDatabase(name: string, generation: string, events: OpenEvents): Promise<IDBDatabase> {
+  return new Promise((resolve, reject) => {
+    const request = indexedDB.open(`holdfast:${name}`, VERSION)
+    request.onupgradeneeded = ({ oldVersion }) => { if (oldVersion < 1) createRooms(request.result, generation) }
+    request.onerror = () => { reject(request.error) }
+    request.onsuccess = () => {
+      const db = request.result
+      db.onversionchange = () => { db.close(); events.outdated() }
+      db.onclose = () => { events.lost() }
+      resolve(db)
+    }
   })
 }
 
@@ -191,7 +190,7 @@ export function openDatabase(name: string, generation: string, events: OpenEvent
  * Rows that hold many jobs (waiting, boxes, archives) have no index and no key inside: Chromium reads a value back to find its keys, which would
  * cost as much as writing it. Small rows beside them are what is looked up.
  */
-function createRooms(db: Database, generation: string): void {
+function createRooms(db: IDBDatabase, generation: string): void {
   db.createObjectStore('waiting')
   const leases = db.createObjectStore('leases', { keyPath: 'box' })
   leases.createIndex('buckets', 'buckets', { multiEntry: true })
@@ -223,5 +222,5 @@ function createRooms(db: Database, generation: string): void {
   db.createObjectStore('aliases', { keyPath: 'id' })
   db.createObjectStore('inbox', { keyPath: 'n', autoIncrement: true })
   const meta = db.createObjectStore('meta', { keyPath: 'key' })
-  void meta.put({ key: 'main', generation, next: 1, lastMs: 0, version: 0 })
+  meta.put({ key: 'main', generation, next: 1, lastMs: 0, version: 0 } satisfies MetaRow)
 }

@@ -10,6 +10,8 @@ export interface Store {
 }
 
 export interface StoreOptions {
+  /** Whose calls are answered here. */
+  readonly client: string
   readonly durability: 'strict' | 'relaxed'
   readonly env: () => Env
   readonly sleep: (ms: number) => Promise<void>
@@ -18,9 +20,9 @@ export interface StoreOptions {
   readonly outdated: () => void
 }
 
-export function openStore(name: string, { durability, env, sleep, committed, failed, outdated }: StoreOptions): Store {
+export function openStore(name: string, { client, durability, env, sleep, committed, failed, outdated }: StoreOptions): Store {
   const connection = connect(name, env().token(), { sleep, outdated })
-  const committer = createCommitter(connection, { env, strict: durability === 'strict', committed, failed })
+  const committer = createCommitter(connection, { client, env, strict: durability === 'strict', committed, failed })
   return {
     connection, committer,
     async close() { await committer.idle(); connection.close() },

@@ -2,12 +2,12 @@
  * One transaction's view of the database. Operations run one after another over it: they read what earlier ones of the same transaction
  * left, each row is fetched once, and one that throws is undone. Nothing is written before `flush`.
  */
-import { unwrap, type StoreKey, type StoreValue } from 'idb'
 import type { Job } from '../core/job.ts'
 import { present } from '../core/present.ts'
 import type { QueueEvent, EventType } from '../queue.ts'
 import { changes, emptyView, head, keyOf, isKnown, rankOf, sameKey, withLoaded, type LaneView } from './lane-view.ts'
-import { bucketsOf, type HistoryRow, type MetaRow, type PageKey, type PageRow, type QueueRow, type Room, type Schema, type WriteTx } from './schema.ts'
+import { bucketsOf, type HistoryRow, type MetaRow, type PageKey, type PageRow, type QueueRow, type ReceiptRow, type Room } from './schema.ts'
+import type { Key, Row, Tx } from './tx.ts'
 
 const HISTORY_JOBS = 256
 
@@ -36,7 +36,7 @@ export const emptyCounts = { waiting: 0, delayed: 0, blocked: 0, active: 0, comp
 export class Work {
   readonly now: number
   readonly env: Env
-  readonly #tx: WriteTx
+  readonly #tx: Tx
   readonly #rows = new Map<string, Entry>()
   readonly #reading = new Map<string, Promise<void>>()
   readonly #views = new Map<string, { readonly view: LaneView; readonly dirty: boolean }>()
@@ -55,7 +55,7 @@ export class Work {
   due(at: number): void { this.dueAt = Math.min(this.dueAt, at) }
 
   /** `remembered` are rows as of the version that the database still has, or the transaction is not committed. */
-  constructor(tx: WriteTx, env: Env, remembered?: Memory) {
+  constructor(tx: Tx, env: Env, remembered?: Memory) {
     this.#tx = tx
     this.env = env
     this.now = env.now
@@ -91,30 +91,30 @@ export class Work {
 
   // ---- rows ----
 
-  async get<R extends Room>(room: R, key: StoreKey<Schema, R>): Promise<StoreValue<Schema, R> | undefined> {
+  async get<R extends Room>(room: R, key: Key<R>): Promise<Row<R> | undefined> {
     const id = idOf(room, key)
     const known = this.#rows.get(id)
-    if (known) return known.row as StoreValue<Schema, R> | undefined
+    if (known) return known.row as Row<R> | undefined
     let reading = this.#reading.get(id)
     if (!reading) {
-      reading = this.#tx.objectStore(room).get(key).then((row) => {
+      reading = this.#tx.get(room, key).then((row) => {
         // Whoever asked first may have changed it by now.
         if (!this.#rows.has(id)) this.#rows.set(id, { room, key, row, dirty: false, add: false })
       })
       this.#reading.set(id, reading)
     }
     await reading
-    return this.#rows.get(id)?.row as StoreValue<Schema, R> | undefined
+    return this.#rows.get(id)?.row as Row<R> | undefined
   }
 
-  put<R extends Room>(room: R, key: StoreKey<Schema, R>, row: StoreValue<Schema, R> | undefined, add = false): void {
+  put<R extends Room>(room: R, key: Key<R>, row: Row<R> | undefined, add = false): void {
     const id = idOf(room, key)
     const before = this.#rows.get(id)
     this.#undo.push(() => { if (before) this.#rows.set(id, before); else this.#rows.delete(id) })
     this.#rows.set(id, { room, key, row, dirty: true, add: before?.add ?? add })
   }
 
-  delete<R extends Room>(room: R, key: StoreKey<Schema, R>): void { this.put(room, key, undefined) }
+  delete<R extends Room>(room: R, key: Key<R>): void { this.put(room, key, undefined) }
 
   /** Deletes a range of rows that no operation of this transaction reads. */
   deleteRange(room: Room, range: IDBKeyRange): void {
@@ -124,7 +124,7 @@ export class Work {
   }
 
   /** For index lookups of operations that have a transaction of their own, so that nothing is pending here yet. */
-  get tx(): WriteTx { return this.#tx }
+  get tx(): Tx { return this.#tx }
 
   // ---- the database's counter ----
 
@@ -148,6 +148,11 @@ export class Work {
     if (meta.lastMs >= this.now) return meta.lastMs
     this.put('meta', 'main', { ...meta, lastMs: this.now })
     return this.now
+  }
+
+  forgetReceipt(client: string): void {
+    const { receipt, ...meta } = this.meta
+    if (receipt?.client === client) this.put('meta', 'main', meta)
   }
 
   // ---- endings, gathered so that those of one commit share rows ----
@@ -210,7 +215,7 @@ export class Work {
     let view = this.view(queue, lane)
     for (let wave = Math.max(1, pages); view.loadedTo !== 'all' && (view.pages.length < least || !head(view)); wave *= 4) {
       const from = view.loadedTo === 'none' ? [queue, lane] : view.loadedTo
-      const rows = await this.#tx.objectStore('waiting').getAll(IDBKeyRange.bound(from, [queue, lane, []], true), wave)
+      const rows = await this.#tx.all('waiting', IDBKeyRange.bound(from, [queue, lane, []], true), wave)
       const last = rows[rows.length - 1]
       const to: LaneView['loadedTo'] = rows.length < wave || !last ? 'all' : [queue, lane, last.rank, last.jobs[last.jobs.length - 1]?.position ?? last.first]
       view = this.#loaded(queue, lane, rows, to)
@@ -224,11 +229,10 @@ export class Work {
     const rank = rankOf(job)
     if (isKnown(view, rank, job.position)) return view
     const range = IDBKeyRange.bound([queue, lane, rank, -Infinity] satisfies PageKey, [queue, lane, rank, job.position] satisfies PageKey)
-    for (let cursor = await this.#tx.objectStore('waiting').openCursor(range, 'prev'); cursor; cursor = await cursor.continue()) {
-      const { key, value } = cursor
+    for await (const { key, row } of this.#tx.backwards('waiting', range)) {
       if (view.gone.some((gone) => sameKey(gone, key))) continue
       const known = view.pages.find(({ stored }) => stored && sameKey(stored, key))
-      if (!known) return this.#loaded(queue, lane, [value], view.loadedTo)
+      if (!known) return this.#loaded(queue, lane, [row], view.loadedTo)
       if (known.row.first <= job.position) return view
     }
     return view
@@ -258,18 +262,23 @@ export class Work {
 
   /** Whether the database still has the version that was remembered; asked first, so that all else may go on meanwhile. */
   async unchanged(version: number): Promise<boolean> {
-    return (await this.#tx.objectStore('meta').get('main'))?.version === version
+    return (await this.#tx.get('meta', 'main'))?.version === version
   }
 
-  /** Issues all writes: deletes first, so that a page may take a key that was freed. A write that fails aborts the transaction, and is reported there. */
-  flush(): void {
+  /**
+   * Issues all writes: deletes first, so that a page may take a key that was freed. A write that fails aborts the transaction, and is reported there.
+   * `receipt`: what the client learns from this commit.
+   */
+  flush(receipt?: ReceiptRow): void {
     this.#flushEnded()
     this.#version = this.meta.version
     const changed = this.#ranges.length > 0 || [...this.#rows.values(), ...this.#views.values()].some(({ dirty }) => dirty)
     if (!changed) return
-    this.put('meta', 'main', { ...this.meta, version: this.#version + 1 })
+    const { receipt: last } = this.meta
+    if (receipt && last && last.client !== receipt.client) this.put('receipts', last.client, last)
+    this.put('meta', 'main', { ...this.meta, version: this.#version + 1, ...present({ receipt: receipt ?? last }) })
     // Thousands of small writes: a promise for each would cost more than the write.
-    const tx = unwrap(this.#tx)
+    const tx = this.#tx.raw
     const plans = [...this.#views.values()].filter(({ dirty }) => dirty).map(({ view }) => ({ view, ...changes(view) }))
     if (plans.length > 0) {
       const waiting = tx.objectStore('waiting')

@@ -130,7 +130,7 @@ it('waitFor says of an id that was never given that there is no such job', async
 it('a share that a dead tab has left holds nobody back', async () => {
   const name = freshName()
   onTestFinished(() => forget(name))
-  const first = await createQueue(name, { worker: false })
+  const first = createQueue(name, { worker: false })
   await first.push(Q, 'x', 1)
   await first.close()
   const db = await openDB(`holdfast:${name}`)

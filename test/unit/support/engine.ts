@@ -45,7 +45,7 @@ export async function engineOf(owner: string): Promise<{ readonly name: string; 
   const clock = new ManualClock()
   let tokens = 0
   const engine = createEngine({
-    name, durability: 'strict', clock, locks: NO_LOCKS, connectivity: { online: true, hint() {}, watch: () => () => {}, close() {} },
+    name, client: 'page', durability: 'strict', clock, locks: NO_LOCKS, connectivity: { online: true, hint() {}, watch: () => () => {}, close() {} },
     channel: () => ({ post() {}, close() {} }), random: () => 0.5, token: () => `token ${++tokens}`, requests() {}, hear() {},
   })
   await engine.adopt(owner)

@@ -19,7 +19,7 @@ export function testStore(name: string, { now = () => NOW, committed = () => {} 
   const heard: Committed[] = []
   const failures: unknown[] = []
   const store = openStore(name, {
-    durability: 'strict', env: () => ({ now: now(), random: () => 0.5, token: () => `token ${++tokens}`, heard: true }),
+    client: 'page', durability: 'strict', env: () => ({ now: now(), random: () => 0.5, token: () => `token ${++tokens}`, heard: true }),
     sleep: (ms) => new Promise((resolve) => { setTimeout(resolve, ms).unref() }),
     committed(all) { heard.push(all); committed() }, failed(error) { failures.push(error) }, outdated() {},
   })

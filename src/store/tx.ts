@@ -1,0 +1,40 @@
+/** A transaction with typed rooms, whose requests are promises. */
+import type { Room, Schema } from './schema.ts'
+
+export type Key<R extends Room> = Schema[R]['key']
+export type Row<R extends Room> = Schema[R]['value']
+export type Index<R extends Room> = Schema[R] extends { readonly indexes: infer I } ? keyof I & string : never
+type Query = IDBValidKey | IDBKeyRange | null
+
+const ask = <T>(request: IDBRequest<T>): Promise<T> => new Promise((resolve, reject) => {
+  request.onsuccess = () => { resolve(request.result) }
+  request.onerror = () => { reject(request.error) }
+})
+
+export class Tx {
+  readonly raw: IDBTransaction
+  /** Settles with the transaction; may be left alone. */
+  readonly done: Promise<void>
+  constructor(raw: IDBTransaction) {
+    this.raw = raw
+    this.done = new Promise((resolve, reject) => {
+      raw.oncomplete = () => { resolve() }
+      raw.onabort = () => { reject(raw.error ?? new DOMException('The transaction was aborted', 'AbortError')) }
+    })
+    this.done.catch(() => {})
+  }
+
+  get<R extends Room>(room: R, key: Key<R>): Promise<Row<R> | undefined> { return ask(this.raw.objectStore(room).get(key)) }
+
+  all<R extends Room>(room: R, range: Query = null, count?: number): Promise<Array<Row<R>>> { return ask(this.raw.objectStore(room).getAll(range, count)) }
+
+  allBy<R extends Room>(room: R, index: Index<R>, range: Query = null, count?: number): Promise<Array<Row<R>>> { return ask(this.raw.objectStore(room).index(index).getAll(range, count)) }
+
+  keys<R extends Room>(room: R, range: Query = null, count?: number): Promise<Array<Key<R>>> { return ask(this.raw.objectStore(room).getAllKeys(range, count) as IDBRequest<Array<Key<R>>>) }
+
+  /** Rows from the last to the first. */
+  async *backwards<R extends Room>(room: R, range: IDBKeyRange): AsyncGenerator<{ readonly key: Key<R>; readonly row: Row<R> }> {
+    const request = this.raw.objectStore(room).openCursor(range, 'prev')
+    for (let cursor = await ask(request); cursor; cursor.continue(), cursor = await ask(request)) yield { key: cursor.key as Key<R>, row: cursor.value as Row<R> }
+  }
+}
