@@ -11,6 +11,9 @@ export type Verdict =
   /** No later attempt can succeed. */
   | { readonly kind: 'dead' }
 
+/** What an attempt learned about its origin: it answered, or `closed` says what is wrong with it. */
+export interface OriginNews { readonly closed?: { readonly reason: string; readonly afterMs?: number } }
+
 export interface Answer {
   readonly status: number
   /** The `Retry-After` header, as received. */

@@ -11,6 +11,10 @@ export function invalid(field: string, problem: string, details: Record<string, 
   return new HoldfastError('VALIDATION', `${field} ${problem}`, { field, ...details })
 }
 
+/** Says what `field` must be, and what it is. */
+export const wrong = (field: string, must: string, value: unknown, details?: Record<string, unknown>): Error =>
+  invalid(field, `must be ${must} (got ${typeof value === 'string' ? JSON.stringify(cut(value, 60)) : describe(value)})`, details)
+
 /** UTF-8 bytes of a string. */
 export function byteLength(text: string): number {
   let bytes = text.length
@@ -24,14 +28,13 @@ export function byteLength(text: string): number {
 const NAME = /^[A-Za-z0-9._-]+$/
 
 export function checkName(field: string, value: unknown, max: number): string {
-  if (typeof value !== 'string') throw invalid(field, `must be a string, not ${describe(value)}`)
-  if (!NAME.test(value)) throw invalid(field, `must be one or more of A-Z a-z 0-9 . _ - (got ${JSON.stringify(value.slice(0, 40))})`)
+  if (typeof value !== 'string' || !NAME.test(value)) throw wrong(field, 'a string of one or more of A-Z a-z 0-9 . _ -', value)
   if (value.length > max) throw invalid(field, `must be at most ${max} bytes (has ${value.length})`, { limit: max, actual: value.length })
   return value
 }
 export const checkQueue = (value: unknown): string => checkName('queue', value, LIMITS.queueName)
 
-export const describe = (value: unknown): string =>
+const describe = (value: unknown): string =>
   value === null ? 'null' : Array.isArray(value) ? 'an array' : typeof value === 'object' ? 'an object' : typeof value === 'number' || typeof value === 'boolean' ? String(value) : typeof value
 
 const DEEPEST = 1000

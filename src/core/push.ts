@@ -1,4 +1,5 @@
 import type { Backoff, HttpRequest, Job } from './job.ts'
+import { present } from './present.ts'
 
 export interface PushOptions {
   /** Integer, higher first. Default 0. */
@@ -46,19 +47,10 @@ const LARGE_BYTES = 16_384
 export const isLarge = (size: number, binary: boolean): boolean => binary || size > LARGE_BYTES
 
 /** What options say about a job, as its fields. */
-export function optionFields(o: PushOptions): Partial<Job> {
-  return {
-    ...(o.priority === undefined ? {} : { priority: o.priority }),
-    ...(o.maxAttempts === undefined ? {} : { maxAttempts: o.maxAttempts }),
-    ...(o.timeoutMs === undefined ? {} : { timeoutMs: o.timeoutMs }),
-    ...(o.backoff ? { backoff: o.backoff } : {}),
-    ...(o.tags?.length ? { tags: o.tags } : {}),
-    ...(o.metadata === undefined ? {} : { metadata: o.metadata }),
-    ...(o.keepResult ? { keepResult: true } : {}),
-    ...(o.removeOnComplete ? { removeOnComplete: true } : {}),
-    ...(o.removeOnFail ? { removeOnFail: true } : {}),
-  }
-}
+export const optionFields = ({ priority, maxAttempts, timeoutMs, backoff, tags, metadata, keepResult, removeOnComplete, removeOnFail }: PushOptions): Partial<Job> => present({
+  priority, maxAttempts, timeoutMs, backoff, tags: tags?.length ? tags : undefined, metadata,
+  keepResult: keepResult || undefined, removeOnComplete: removeOnComplete || undefined, removeOnFail: removeOnFail || undefined,
+})
 
 /** When options want a job to run, if not at once (epoch ms). */
 export const runAtOf = (o: PushOptions, now: number): number | undefined => o.runAt ?? (o.delayMs === undefined ? undefined : now + o.delayMs)
@@ -74,9 +66,9 @@ export function createJob(queue: string, item: NewJob, defaults: PushOptions, se
     position: options.lifo ? -seq : seq, priority: 0, createdAt: now, failures: 0, stalls: 0,
     maxAttempts: MAX_ATTEMPTS[kind], timeoutMs: TIMEOUT_MS[kind], size: item.size,
     ...optionFields(options),
-    ...(isLarge(item.size, item.binary) ? { large: true as const } : {}),
-    ...(later ? { runAt } : {}),
-    ...(options.ttlMs === undefined ? {} : { expiresAt: now + options.ttlMs }),
-    ...(item.http ? { http: item.http } : {}),
+    ...present({
+      large: isLarge(item.size, item.binary) || undefined, runAt: later ? runAt : undefined,
+      expiresAt: options.ttlMs === undefined ? undefined : now + options.ttlMs, http: item.http,
+    }),
   }
 }

@@ -1,30 +1,25 @@
 /** What options may say: a rule a field, and unknown fields are refused. */
-import { byteLength, checkName, describe, invalid, LIMITS, measure } from './limits.ts'
+import { byteLength, checkName, invalid, LIMITS, measure, wrong } from './limits.ts'
 import { STATES } from './job.ts'
 
 type Rule = (field: string, value: unknown) => void
 export type Rules = Readonly<Record<string, Rule>>
 
-export const integer = (min: number, max = Number.MAX_SAFE_INTEGER): Rule => (field, value) => {
-  if (typeof value !== 'number' || !Number.isInteger(value) || value < min || value > max)
-    throw invalid(field, `must be an integer ${max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`} (got ${describe(value)})`, { min, max })
+const ranged = (kind: string, fits: (value: unknown) => boolean) => (min: number, max = Number.MAX_SAFE_INTEGER): Rule => (field, value) => {
+  if (!fits(value) || (value as number) < min || (value as number) > max)
+    throw wrong(field, `${kind} ${max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`}`, value, { min, max })
 }
-const number = (min: number, max: number): Rule => (field, value) => {
-  if (typeof value !== 'number' || !(value >= min && value <= max)) throw invalid(field, `must be a number from ${min} to ${max} (got ${describe(value)})`, { min, max })
-}
-export const boolean: Rule = (field, value) => {
-  if (typeof value !== 'boolean') throw invalid(field, `must be true or false (got ${describe(value)})`)
-}
+export const integer = ranged('an integer', Number.isInteger)
+const number = ranged('a number', Number.isFinite)
+export const boolean: Rule = (field, value) => { if (typeof value !== 'boolean') throw wrong(field, 'true or false', value) }
 export const text = (max = Number.MAX_SAFE_INTEGER): Rule => (field, value) => {
-  if (typeof value !== 'string') throw invalid(field, `must be a string (got ${describe(value)})`)
+  if (typeof value !== 'string') throw wrong(field, 'a string', value)
   const actual = byteLength(value)
   if (actual > max) throw invalid(field, `must be at most ${max} bytes (has ${actual})`, { limit: max, actual })
 }
-export const oneOf = (...values: readonly string[]): Rule => (field, value) => {
-  if (!values.includes(value as string)) throw invalid(field, `must be one of ${values.join(', ')} (got ${typeof value === 'string' ? JSON.stringify(value) : describe(value)})`)
-}
+export const oneOf = (...values: readonly string[]): Rule => (field, value) => { if (!values.includes(value as string)) throw wrong(field, `one of ${values.join(', ')}`, value) }
 export const listOf = (rule: Rule, max = Number.MAX_SAFE_INTEGER): Rule => (field, value) => {
-  if (!Array.isArray(value)) throw invalid(field, `must be an array (got ${describe(value)})`)
+  if (!Array.isArray(value)) throw wrong(field, 'an array', value)
   if (value.length > max) throw invalid(field, `may have at most ${max} items (has ${value.length})`, { limit: max, actual: value.length })
   value.forEach((item, i) => rule(`${field}[${i}]`, item))
 }
@@ -34,7 +29,7 @@ export const name: Rule = (field, value) => { checkName(field, value, LIMITS.job
 
 /** Checks a plain object against its rules; a field that is `undefined` counts as absent. */
 export const shape = (rules: Rules): Rule => (field, value) => {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid(field, `must be an object (got ${describe(value)})`)
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw wrong(field, 'an object', value)
   for (const [key, held] of Object.entries(value)) {
     const rule = Object.hasOwn(rules, key) ? rules[key] : undefined
     if (!rule) throw invalid(`${field}.${key}`, `is not an option here: use ${Object.keys(rules).join(', ')}`)

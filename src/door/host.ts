@@ -351,7 +351,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
 
 function checkedSeq(id: unknown): number {
   const seq = typeof id === 'string' ? seqOf(id) : undefined
-  if (seq === undefined) throw limits.invalid('id', `must be a job id as push returned it (got ${typeof id === 'string' ? JSON.stringify(id.slice(0, 60)) : limits.describe(id)})`)
+  if (seq === undefined) throw limits.wrong('id', 'a job id as push returned it', id)
   return seq
 }
 
@@ -361,7 +361,7 @@ const edited = (data: unknown): { readonly edited?: limits.Size } => {
 }
 
 function newJob(input: PushInput, at: string): NewJob {
-  if (typeof input !== 'object' || input === null) throw limits.invalid(at.replace(/\.$/, ''), `must be an object with name and data (got ${limits.describe(input)})`)
+  if (typeof input !== 'object' || input === null) throw limits.wrong(at.replace(/\.$/, ''), 'an object with name and data', input)
   const { name, data, options, http } = input
   limits.checkName(`${at}name`, name, limits.LIMITS.jobName)
   rules.checkPushOptions(`${at}options`, options)

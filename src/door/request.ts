@@ -1,7 +1,7 @@
 /** Checks a request at push, so that nothing is stored that can never be sent. */
 import { defaultOkStatuses } from '../core/http-answer.ts'
 import type { HttpRequest } from '../core/job.ts'
-import { invalid } from '../core/limits.ts'
+import { invalid, wrong } from '../core/limits.ts'
 import { integer, listOf } from '../core/rules.ts'
 import type { FetchOptions } from '../queue.ts'
 
@@ -23,8 +23,8 @@ const FORBIDDEN = /^(accept-charset|accept-encoding|access-control-request-.*|co
 
 export function checkRequest(input: RequestInput): HttpRequest {
   const { url, method, body, idempotency, okStatuses } = input
-  if (!/^https?:\/\/[^/?#]+/i.test(url)) throw invalid('url', `must be an absolute http(s) URL, or relative to a page (got ${JSON.stringify(url.slice(0, 200))})`)
-  if (!TOKEN.test(method) || /^(connect|trace|track)$/i.test(method)) throw invalid('init.method', `is not a method that can be sent (got ${JSON.stringify(method.slice(0, 40))})`)
+  if (!/^https?:\/\/[^/?#]+/i.test(url)) throw wrong('url', 'an absolute http(s) URL, or relative to a page', url)
+  if (!TOKEN.test(method) || /^(connect|trace|track)$/i.test(method)) throw wrong('init.method', 'a method that can be sent', method)
   if (body && /^(get|head)$/i.test(method)) throw invalid('init.body', `is not allowed with ${method}`)
   const headers: Record<string, string> = {}
   for (const [name, value] of input.headers) headers[name] = checkHeader(name, value, input.allowStoredCredentials === true)
@@ -38,7 +38,7 @@ export function checkRequest(input: RequestInput): HttpRequest {
 
 function checkHeader(name: string, value: string, allowSensitive: boolean): string {
   const field = `init.headers[${JSON.stringify(name.slice(0, 60))}]`
-  if (!TOKEN.test(name)) throw invalid(field, 'is not a header name')
+  if (!TOKEN.test(name)) throw wrong(field, 'a header name', name)
   if (/[\r\n\0]/.test(value) || /[^\t\x20-\x7e\x80-\xff]/.test(value)) throw invalid(field, 'has a character that no header may hold')
   if (FORBIDDEN.test(name)) throw invalid(field, 'is set by the browser and cannot be chosen')
   if (SENSITIVE.test(name) && !allowSensitive) throw invalid(field, 'would be stored in the database and sent again later: pass allowStoredCredentials: true if that is meant')
@@ -48,6 +48,6 @@ function checkHeader(name: string, value: string, allowSensitive: boolean): stri
 function checkIdempotency(value: RequestInput['idempotency']): HttpRequest['idempotency'] {
   if (value === false) return false
   const header = value?.header ?? 'Idempotency-Key'
-  if (typeof header !== 'string' || !TOKEN.test(header)) throw invalid('options.idempotency.header', 'is not a header name')
+  if (typeof header !== 'string' || !TOKEN.test(header)) throw wrong('options.idempotency.header', 'a header name', header)
   return { header, quoted: value?.quoted ?? true }
 }

@@ -102,12 +102,17 @@ export function createEngine(options: EngineOptions): Engine {
     if (degraded) { degraded = false; say([{ type: 'recovered', at: clock.now() }]) }
     for (const job of finals) for (const settle of waiters.get(job.id) ?? []) settle(job)
     if (listening && events.length > 0) options.hear(events)
-    if (dueAt < Infinity) upkeep.due(dueAt)
     const message: Message = present({
       wakes: wakes.size > 0 ? [...wakes] : undefined, summons: summons.size > 0 ? [...summons] : undefined,
       events: othersListen && events.length > 0 ? events : undefined, dueAt: dueAt < Infinity ? dueAt : undefined,
     })
     if (others && !closed && Object.keys(message).length > 0) channel.post(message)
+    follow(message)
+  }
+
+  /** Looks where a commit, here or in another tab, says that there is something to do. */
+  function follow({ wakes = [], summons = [], dueAt }: Message): void {
+    if (dueAt !== undefined) upkeep.due(dueAt)
     for (const owner of summons) summoned(owner)
     for (const queue of wakes) wake(queue)
   }
@@ -117,7 +122,8 @@ export function createEngine(options: EngineOptions): Engine {
     if (othersListen && !closed) channel.post({ events })
   }
 
-  function heard({ wakes, summons, events, listening: asked, hello, look, dueAt }: Message): void {
+  function heard(message: Message): void {
+    const { events, listening: asked, hello, look } = message
     others = true
     if (asked) { othersListen = true; channel.post({ look: true }) }
     if (look) for (const set of waiters.values()) for (const settle of set) settle()
@@ -129,9 +135,7 @@ export function createEngine(options: EngineOptions): Engine {
       if (listening) options.hear(events)
       for (const { id } of events) if (id !== undefined) for (const settle of waiters.get(id) ?? []) settle()
     }
-    if (dueAt !== undefined) upkeep.due(dueAt)
-    for (const owner of summons ?? []) summoned(owner)
-    for (const queue of wakes ?? []) wake(queue)
+    follow(message)
   }
 
   function wake(queue: string): void {

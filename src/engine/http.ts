@@ -21,14 +21,13 @@ export interface HttpEnv {
 export function httpAttempt(env: HttpEnv): Execute {
   /** When each origin last answered well, in awake ms. */
   const succeeded = new Map<string, number>()
-  /** When a job was last excused for its origin's sake, in awake ms. */
-  const excused = new Map<string, number>()
-  /** A job that fails where others succeeded meanwhile fails by itself. */
+  /** When a job last found its origin in trouble, in awake ms. */
+  const troubled = new Map<string, number>()
+  /** A job that fails where others succeeded since it last did fails by itself. */
   const isOwnFault = ({ run: { job }, startedAt }: Attempt, origin: string): boolean => {
-    const own = (succeeded.get(origin) ?? -1) > (excused.get(job.id) ?? startedAt)
-    if (own) excused.delete(job.id)
-    else excused.set(job.id, env.clock.awake())
-    return own
+    const since = troubled.get(job.id) ?? startedAt
+    troubled.set(job.id, env.clock.awake())
+    return (succeeded.get(origin) ?? -1) > since
   }
 
   return async (attempt) => {
@@ -46,7 +45,7 @@ export function httpAttempt(env: HttpEnv): Execute {
       const ownFault = attempt.aborted !== undefined || (env.online() && isOwnFault(attempt, origin))
       const failure: JobError = attempt.aborted ? describeError(attempt.aborted)
         : { name: 'NetworkError', message: `No answer from ${http.method} ${http.url}: ${describeError(error).message} (offline, refused by CORS or CSP, blocked, or the server is down)` }
-      return ownFault ? { event: { type: 'fail', error: failure, unanswered: true } } : { event: { type: 'release', unanswered: true }, origin: { origin, closed: { reason: failure.message } } }
+      return ownFault ? { event: { type: 'fail', error: failure, unanswered: true } } : { event: { type: 'release', unanswered: true }, origin: { closed: { reason: failure.message } } }
     }
     const verdict = classify(present({ status: response.status, retryAfter: response.headers.get('retry-after') ?? undefined }), http.okStatuses, job.unanswered === true || job.stalls > 0, env.clock.now(), env.clock.parseDate)
     const error: JobError = { name: 'HttpError', message: `${response.status} from ${http.method} ${http.url}${excerpt(response, body)}` }
@@ -54,20 +53,20 @@ export function httpAttempt(env: HttpEnv): Execute {
     switch (verdict.kind) {
       case 'done': {
         succeeded.set(origin, env.clock.awake())
-        excused.delete(job.id)
-        return { event: { type: 'complete', result: resultOf(response, body, job.keepResult === true) }, origin: { origin } }
+        troubled.delete(job.id)
+        return { event: { type: 'complete', result: resultOf(response, body, job.keepResult === true) }, origin: {} }
       }
       case 'origin': return isOwnFault(attempt, origin)
         ? { event: { type: 'fail', error, ...after } }
-        : { event: { type: 'release' }, origin: { origin, closed: { reason: error.message, ...after } } }
-      case 'retry': return answered(origin, { type: 'fail', error, ...after })
-      case 'dead': return answered(origin, { type: 'fail', error, final: 'unrecoverable' })
+        : { event: { type: 'release' }, origin: { closed: { reason: error.message, ...after } } }
+      case 'retry': return answered({ type: 'fail', error, ...after })
+      case 'dead': return answered({ type: 'fail', error, final: 'unrecoverable' })
     }
   }
 }
 
 /** The origin did answer, so its gate may open, whatever becomes of the job. */
-const answered = (origin: string, event: Result): Partial<RunEnding> & { readonly event: Result } => ({ event, origin: { origin } })
+const answered = (event: Result): Partial<RunEnding> & { readonly event: Result } => ({ event, origin: {} })
 
 function requestInit(job: Job, http: HttpRequest): RequestInit {
   const headers = new Headers(http.headers)

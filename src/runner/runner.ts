@@ -1,5 +1,6 @@
 /** Runs handlers, in whichever realm they live: slots, timeouts, abort, progress. What became of each attempt is reported in batches. */
 import { HoldfastError } from '../core/errors.ts'
+import type { OriginNews } from '../core/http-answer.ts'
 import type { Job, JobError, LogLine } from '../core/job.ts'
 import { LIMITS } from '../core/limits.ts'
 import type { Clock } from '../platform/clock.ts'
@@ -25,7 +26,7 @@ export interface RunEnding {
   /** How long the handler ran, in ms; 0 for a job that was given back unstarted. */
   readonly ms: number
   readonly report?: AttemptReport
-  readonly origin?: { readonly origin: string; readonly closed?: { readonly reason: string; readonly afterMs?: number } }
+  readonly origin?: OriginNews
 }
 
 export interface RunnerHost {

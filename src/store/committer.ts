@@ -134,7 +134,7 @@ export function createCommitter(connection: Connection, { client, env, strict, c
     const remembered = undisturbed && memory && group.every(({ operation: { needs, alone } }) => !alone && needs?.every(([room, key]) => memory && Work.remembers(memory, room, key))) ? memory : undefined
     let done = remembered && await attempt(remembered)
     done ??= await attempt(undefined)
-    if (!done) throw new Error('a transaction without remembered rows cannot be out of date')
+    if (!done) throw new Error('read afresh, yet out of date')
     const { outcomes, work } = done
     const before = memory
     memory = work.memory(before)

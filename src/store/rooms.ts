@@ -48,8 +48,7 @@ export function store(work: Work, job: Job): void {
     case 'blocked': work.put('blocked', job.seq, job); break
     case 'dead': work.put('dead', job.seq, job); work.final(job); break
     case 'completed': case 'cancelled': work.ended(job); work.final(job); break
-    case 'waiting': throw new Error('a waiting job enters its lane')
-    case 'active': throw new Error('jobs become active by a claim only')
+    case 'waiting': case 'active': throw new Error(`no room for ${job.state}`)
   }
 }
 
@@ -69,6 +68,9 @@ export type Place =
   | { readonly room: 'history'; readonly job: Job; readonly row: HistoryRow }
 
 const holds = ({ jobs }: { readonly jobs: readonly Job[] } | undefined = { jobs: [] }, seq: number): Job | undefined => jobs.find((job) => job.seq === seq)
+
+/** The jobs of a lease box. */
+export const boxOf = async (work: Work, box: number): Promise<readonly Job[]> => (await work.get('boxes', box))?.jobs ?? []
 
 /** Finds a job by its number, by keys and index buckets: never by scanning. */
 export async function locate(tx: Tx, seq: number): Promise<Place | undefined> {
@@ -140,7 +142,7 @@ export async function leave(work: Work, row: QueueRow, place: Place): Promise<Qu
       work.put('archives', order, jobs.length > 0 ? { jobs } : undefined)
       break
     }
-    case 'leases': throw new Error('a leased job ends with its lease')
+    case 'leases': throw new Error('no room for active')
   }
   return count(row, job.state, -1)
 }

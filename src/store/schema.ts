@@ -1,5 +1,6 @@
 /** The database: its type, its version and its upgrades, which only ever add. */
 import type { Counts, QueueSettings } from '../queue.ts'
+import type { Gate } from '../core/gate.ts'
 import type { HttpRequest, Job, LogLine } from '../core/job.ts'
 
 export const VERSION = 1
@@ -93,19 +94,6 @@ export interface QueueRow {
   readonly processors: Readonly<Record<string, ProcessorShare>>
 }
 
-/** An origin in trouble; an origin without a row is open. */
-export interface OriginRow {
-  readonly origin: string
-  readonly failures: number
-  /** Not asked before (epoch ms). */
-  readonly retryAt: number
-  /** How many requests the next claim may take: 1, then 2, 4, 8 … */
-  readonly allow: number
-  /** When it last answered well (epoch ms). */
-  readonly succeededAt: number
-  readonly reason: string
-}
-
 export interface MetaRow {
   readonly key: 'main'
   /** Changes only when the database is made anew. */
@@ -139,7 +127,7 @@ export interface Schema {
   payloads: { key: number; value: { seq: number; data: unknown } }
   steps: { key: [seq: number, name: string]; value: { seq: number; name: string; value: unknown } }
   queues: { key: string; value: QueueRow }
-  origins: { key: string; value: OriginRow }
+  origins: { key: string; value: Gate }
   owners: { key: string; value: { owner: string; beats: number } }
   receipts: { key: string; value: ReceiptRow }
   schedules: { key: string; value: { name: string } }
@@ -152,10 +140,49 @@ export interface Schema {
 
 export type Room = keyof Schema
 
-export const ROOMS: readonly Room[] = [
-  'waiting', 'leases', 'boxes', 'delayed', 'blocked', 'dead', 'history', 'archives', 'groups', 'expiries', 'uniques', 'payloads', 'steps', 'queues',
-  'origins', 'owners', 'receipts', 'schedules', 'webhooks', 'aliases', 'inbox', 'meta',
-]
+interface Layout {
+  /** Where a row's key lies in it; absent: beside it. */
+  readonly key?: string | string[]
+  readonly numbered?: true
+  readonly indexes?: Readonly<Record<string, string | string[]>>
+  /** Indexes over each item of a list, of their field's name. */
+  readonly lists?: readonly string[]
+}
+
+/**
+ * Rows that hold many jobs (waiting, boxes, archives) have no index and no key inside: Chromium reads a value back to find its keys, which would
+ * cost as much as writing it. Small rows beside them are what is looked up.
+ */
+const LAYOUT: Readonly<Record<Room, Layout>> = {
+  waiting: {},
+  leases: { key: 'box', indexes: { owner: 'owner' }, lists: ['buckets'] },
+  boxes: {},
+  delayed: { key: 'seq', indexes: { runAt: 'runAt', queue: ['queue', 'seq'] } },
+  blocked: { key: 'seq', indexes: { queue: ['queue', 'seq'] }, lists: ['waitsFor'] },
+  dead: { key: 'seq', indexes: { queue: ['queue', 'seq'], fingerprint: ['queue', 'fingerprint', 'seq'] } },
+  history: { key: ['queue', 'state', 'order'], lists: ['buckets'] },
+  archives: {},
+  groups: { key: ['queue', 'group', 'position'] },
+  expiries: { key: ['at', 'seq'] },
+  uniques: { key: ['queue', 'key'] },
+  payloads: { key: 'seq' },
+  steps: { key: ['seq', 'name'] },
+  queues: { key: 'queue' },
+  origins: { key: 'origin' },
+  owners: { key: 'owner' },
+  receipts: { key: 'client' },
+  schedules: { key: 'name' },
+  webhooks: { key: 'id' },
+  aliases: { key: 'id' },
+  inbox: { key: 'n', numbered: true },
+  meta: { key: 'key' },
+}
+export const ROOMS = Object.keys(LAYOUT) as Room[]
+
+/** All that claims and endings touch. */
+export const RUN_ROOMS = ['queues', 'waiting', 'leases', 'boxes', 'history', 'archives', 'delayed', 'dead', 'payloads', 'steps', 'origins'] as const satisfies readonly Room[]
+
+export const PUSH_ROOMS = ['queues', 'waiting', 'delayed', 'expiries', 'payloads', 'uniques'] as const satisfies readonly Room[]
 
 /** Sequence numbers are indexed by the bucket: 64 jobs that were pushed together have one or two. */
 export const bucketOf = (seq: number): number => Math.floor(seq / 64)
@@ -186,41 +213,11 @@ export function openDatabase(name: string, generation: string, events: OpenEvent
   })
 }
 
-/**
- * Rows that hold many jobs (waiting, boxes, archives) have no index and no key inside: Chromium reads a value back to find its keys, which would
- * cost as much as writing it. Small rows beside them are what is looked up.
- */
 function createRooms(db: IDBDatabase, generation: string): void {
-  db.createObjectStore('waiting')
-  const leases = db.createObjectStore('leases', { keyPath: 'box' })
-  leases.createIndex('buckets', 'buckets', { multiEntry: true })
-  leases.createIndex('owner', 'owner')
-  db.createObjectStore('boxes')
-  const delayed = db.createObjectStore('delayed', { keyPath: 'seq' })
-  delayed.createIndex('runAt', 'runAt')
-  delayed.createIndex('queue', ['queue', 'seq'])
-  const blocked = db.createObjectStore('blocked', { keyPath: 'seq' })
-  blocked.createIndex('waitsFor', 'waitsFor', { multiEntry: true })
-  blocked.createIndex('queue', ['queue', 'seq'])
-  const dead = db.createObjectStore('dead', { keyPath: 'seq' })
-  dead.createIndex('queue', ['queue', 'seq'])
-  dead.createIndex('fingerprint', ['queue', 'fingerprint', 'seq'])
-  const history = db.createObjectStore('history', { keyPath: ['queue', 'state', 'order'] })
-  history.createIndex('buckets', 'buckets', { multiEntry: true })
-  db.createObjectStore('archives')
-  db.createObjectStore('groups', { keyPath: ['queue', 'group', 'position'] })
-  db.createObjectStore('expiries', { keyPath: ['at', 'seq'] })
-  db.createObjectStore('uniques', { keyPath: ['queue', 'key'] })
-  db.createObjectStore('payloads', { keyPath: 'seq' })
-  db.createObjectStore('steps', { keyPath: ['seq', 'name'] })
-  db.createObjectStore('queues', { keyPath: 'queue' })
-  db.createObjectStore('origins', { keyPath: 'origin' })
-  db.createObjectStore('owners', { keyPath: 'owner' })
-  db.createObjectStore('receipts', { keyPath: 'client' })
-  db.createObjectStore('schedules', { keyPath: 'name' })
-  db.createObjectStore('webhooks', { keyPath: 'id' })
-  db.createObjectStore('aliases', { keyPath: 'id' })
-  db.createObjectStore('inbox', { keyPath: 'n', autoIncrement: true })
-  const meta = db.createObjectStore('meta', { keyPath: 'key' })
-  meta.put({ key: 'main', generation, next: 1, lastMs: 0, version: 0 } satisfies MetaRow)
+  for (const [room, { key, numbered, indexes = {}, lists = [] }] of Object.entries(LAYOUT)) {
+    const store = db.createObjectStore(room, { keyPath: key ?? null, autoIncrement: numbered === true })
+    for (const [index, path] of Object.entries(indexes)) store.createIndex(index, path)
+    for (const list of lists) store.createIndex(list, list, { multiEntry: true })
+    if (room === 'meta') store.put({ key: 'main', generation, next: 1, lastMs: 0, version: 0 } satisfies MetaRow)
+  }
 }

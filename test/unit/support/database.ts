@@ -15,7 +15,7 @@ export const freshName = (): string => `unit-${++databases}`
 
 export async function stored(name: string): Promise<Stored> {
   const db = await openDB<Schema>(`holdfast:${name}`)
-  const tx = db.transaction(ROOMS as Room[])
+  const tx = db.transaction(ROOMS)
   const rows = await Promise.all(ROOMS.map(async (room) => {
     const store = tx.objectStore(room)
     const [keys, values] = await Promise.all([store.getAllKeys(), store.getAll()])

@@ -1,0 +1,67 @@
+/**
+ * The gate of an origin in trouble: closed until `retryAt`, then tried with one request, then with twice as many after each answer, until it is
+ * open and needs no record. Whether a fault was the origin's or the job's own is decided by whoever sent the request.
+ */
+import { present } from './present.ts'
+
+/** An origin without one is open. */
+export interface Gate {
+  readonly origin: string
+  /** How often in a row it was found in trouble; 0 while it comes back. */
+  readonly failures: number
+  /** Not asked before (epoch ms). */
+  readonly retryAt: number
+  /** The server named that time. */
+  readonly told?: true
+  /** How many requests may be out at once. */
+  readonly allow: number
+  /** How many are. */
+  readonly out: number
+  /** What was wrong with it last. */
+  readonly reason: string
+}
+
+export type GateEvent =
+  /** No answer, or one that asks for patience: `afterMs` if it said for how long. `random` in [0, 1) is for the jitter. */
+  | { readonly type: 'trouble'; readonly reason: string; readonly afterMs?: number; readonly random: number }
+  | { readonly type: 'answered' }
+  /** Requests were claimed. */
+  | { readonly type: 'asked'; readonly count: number }
+  /** A request ended without telling anything of its origin. */
+  | { readonly type: 'ended' }
+  /** A sign that the network is back. */
+  | { readonly type: 'hint' }
+
+const FIRST_MS = 1000
+const LONGEST_MS = 300_000
+const JITTER = 0.2
+/** Allowed so many at once, it counts as open. */
+const OPEN_AT = 64
+
+/** How many requests may be sent now. */
+export const allowance = (gate: Gate | undefined, now: number): number => !gate ? Infinity : gate.retryAt > now ? 0 : Math.max(0, gate.allow - gate.out)
+
+/** What becomes of a gate; undefined: it is open. */
+export function turn(gate: Gate | undefined, origin: string, event: GateEvent, now: number): Gate | undefined {
+  const out = Math.max(0, (gate?.out ?? 0) - 1)
+  switch (event.type) {
+    case 'trouble': return close(gate, origin, event, out, now)
+    case 'asked': return gate && { ...gate, out: gate.out + event.count }
+    case 'ended': return gate && { ...gate, out }
+    case 'hint': return gate && gate.failures > 0 && !gate.told ? { ...gate, retryAt: Math.min(gate.retryAt, now) } : gate
+    case 'answered': {
+      if (!gate || gate.allow * 2 >= OPEN_AT) return undefined
+      const { told: _told, ...rest } = gate
+      return { ...rest, failures: 0, retryAt: 0, allow: gate.allow * 2, out }
+    }
+  }
+}
+
+/** 1 s doubling to 5 min, less up to a fifth, unless the server said for how long. Requests that were out together are one trouble. */
+function close(gate: Gate | undefined, origin: string, { reason, afterMs, random }: Extract<GateEvent, { type: 'trouble' }>, out: number, now: number): Gate {
+  const again = gate !== undefined && gate.failures > 0 && gate.retryAt > now
+  const failures = again ? gate.failures : (gate?.failures ?? 0) + 1
+  const wait = afterMs ?? (again ? 0 : Math.min(FIRST_MS * 2 ** (failures - 1), LONGEST_MS) * (1 - JITTER * random))
+  const told = afterMs !== undefined || (again && gate.told) || undefined
+  return present({ origin, failures, retryAt: Math.max(again ? gate.retryAt : 0, Math.round(now + wait)), told, allow: 1, out, reason })
+}

@@ -1,0 +1,68 @@
+/** What a person does to one job, wherever it is. Each looks up by index, so it needs a transaction of its own. */
+import { isHoldfastError } from '../../core/envelope.ts'
+import { HoldfastError } from '../../core/errors.ts'
+import { isFinal, type Job } from '../../core/job.ts'
+import type { Size } from '../../core/limits.ts'
+import { isLarge } from '../../core/push.ts'
+import { invalidState, transition, type JobEvent } from '../../core/transition.ts'
+import type { BulkResult } from '../../queue.ts'
+import { enter, eventOf, forget, forgetSteps, leave, locate } from '../rooms.ts'
+import type { Work } from '../work.ts'
+
+export const notFound = (id: string, pruned: boolean): HoldfastError =>
+  new HoldfastError('NOT_FOUND', pruned ? `Job ${id} ended and was removed or pruned` : `There is no job ${id}`, { id, pruned })
+
+export interface ActOptions {
+  readonly ifNotStarted?: boolean
+  /** The size of edited data. */
+  readonly edited?: Size
+}
+
+/** Lets `event` happen to job `seq`, wherever it is. Throws when there is no such job or its state refuses. */
+export async function act(work: Work, id: string, seq: number, event: JobEvent, options: ActOptions = {}): Promise<Job> {
+  const place = await locate(work.tx, seq)
+  if (!place || place.job.id !== id) throw notFound(id, seq < work.meta.next)
+  const { job } = place
+  const active = place.room === 'leases' ? { ...job, state: 'active' as const } : job
+  if (options.ifNotStarted && place.room === 'leases') throw invalidState(active, event.type)
+  const outcome = transition(active, event, work.now)
+  if (outcome.kind === 'refused') throw invalidState(active, event.type)
+  if (outcome.kind === 'ignored') return active
+  if (place.room === 'leases') {
+    const { cancelRequested } = outcome.job
+    const lease = await work.get('leases', place.lease.box)
+    if (lease && cancelRequested) work.put('leases', lease.box, { ...lease, cancels: { ...lease.cancels, [seq]: cancelRequested } })
+    work.summons.add(place.lease.owner)
+    return active
+  }
+  let row = await leave(work, await work.queue(job.queue), place)
+  if (outcome.kind === 'gone' || isFinal(outcome.job.state)) forgetSteps(work, job)
+  const next = options.edited ? withEdited(work, outcome.job, options.edited) : outcome.job.large ? { ...outcome.job, data: undefined } : outcome.job
+  if (event.type === 'retry' && next.expiresAt !== undefined) { work.put('expiries', [next.expiresAt, seq], { at: next.expiresAt, seq }); work.due(next.expiresAt) }
+  if (outcome.kind === 'gone') { forget(work, job); work.emit('removed', job); if (isFinal(job.state) === false) work.final({ ...job, state: 'cancelled', reason: 'removed' }) }
+  else row = await enter(work, row, next)
+  if (outcome.kind === 'moved') work.emit(event.type === 'retry' ? 'retrying' : eventOf(next.state), next, { runAt: next.runAt })
+  work.putQueue(row)
+  return active
+}
+
+/** Stores edited data: apart when it is large, or was. */
+function withEdited(work: Work, job: Job, { bytes, binary }: Size): Job {
+  if (!job.large && !isLarge(bytes, binary > 0)) return { ...job, size: bytes }
+  work.put('payloads', job.seq, { seq: job.seq, data: job.data })
+  return { ...job, size: bytes, large: true, data: undefined }
+}
+
+/** The same to many jobs, each by itself: those that refuse are named, the others done. */
+export async function actMany(work: Work, jobs: readonly Job[], event: JobEvent): Promise<BulkResult> {
+  const refused: Array<{ id: string; message: string }> = []
+  for (const { id, seq } of jobs) {
+    work.begin()
+    try { await act(work, id, seq, event) } catch (error) {
+      if (!isHoldfastError(error)) throw error
+      work.rollback()
+      refused.push({ id, message: error.message })
+    }
+  }
+  return { done: jobs.length - refused.length, refused }
+}

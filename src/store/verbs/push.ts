@@ -1,0 +1,33 @@
+/** Pushing: jobs become stored, numbered and named. */
+import { makeId, type IdRun } from '../../core/id.ts'
+import type { Job } from '../../core/job.ts'
+import { createJob, type NewJob } from '../../core/push.ts'
+import { appendNew, count } from '../rooms.ts'
+import type { Work } from '../work.ts'
+import { summonAhead } from './queues.ts'
+
+export async function push(work: Work, queue: string, items: readonly NewJob[]): Promise<IdRun> {
+  const stored = await work.queue(queue)
+  const row = !stored.http && items.some(({ http }) => http) ? { ...stored, http: true as const } : stored
+  const first = work.numbers(items.length)
+  const ms = work.idTime()
+  // A draw has 32 bits.
+  const random = Math.floor(work.env.random() * 2 ** 17) * 2 ** 17 + Math.floor(work.env.random() * 2 ** 17)
+  const waiting: Job[] = []
+  let delayed = 0
+  let best = -Infinity
+  items.forEach((item, i) => {
+    const job = createJob(queue, item, row.settings.defaults ?? {}, first + i, makeId(ms, random, first + i), work.now)
+    if (job.large) work.put('payloads', job.seq, { seq: job.seq, data: job.data }, true)
+    const kept = job.large ? { ...job, data: undefined } : job
+    if (job.expiresAt !== undefined) work.put('expiries', [job.expiresAt, job.seq], { at: job.expiresAt, seq: job.seq }, true)
+    work.due(Math.min(job.expiresAt ?? Infinity, job.runAt ?? Infinity))
+    if (job.state === 'delayed') { work.put('delayed', job.seq, kept, true); delayed++ }
+    else { waiting.push(kept); best = Math.max(best, kept.priority) }
+    work.emit('pushed', job, { runAt: job.runAt })
+  })
+  summonAhead(work, row, ({ priority }) => best > priority)
+  work.putQueue(appendNew(work, delayed > 0 ? count(row, 'delayed', delayed) : row, waiting))
+  work.wakes.add(queue)
+  return { ms, random, first, count: items.length }
+}

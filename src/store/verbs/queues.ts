@@ -1,0 +1,59 @@
+/** What a queue is told: settings, pauses, who takes part. */
+import { present } from '../../core/present.ts'
+import type { QueueSettings } from '../../queue.ts'
+import type { ProcessorShare, QueueRow } from '../schema.ts'
+import type { Work } from '../work.ts'
+
+export async function configure(work: Work, queue: string, settings: QueueSettings): Promise<void> {
+  const row = await work.queue(queue)
+  const merged = { ...row.settings, ...settings }
+  work.putQueue({ ...row, settings: present({ ...merged, concurrency: merged.concurrency ?? undefined }) })
+  work.wakes.add(queue)
+}
+
+/** Notes the latest wish for concurrency; answers how many a processor of this name may run now. */
+export async function register(work: Work, queue: string, processor: string, concurrency: number): Promise<number> {
+  const row = await work.queue(queue)
+  if (row.concurrency !== concurrency) work.putQueue({ ...row, concurrency })
+  work.wakes.add(queue)
+  return row.processors[processor]?.has ?? 0
+}
+
+/** A processor that stopped gives its share back. */
+export async function unregister(work: Work, queue: string, processor: string): Promise<void> {
+  const row = await work.queue(queue)
+  const { [processor]: share, ...processors } = row.processors
+  if (share) work.putQueue({ ...row, processors })
+  work.wakes.add(queue)
+}
+
+export async function pause(work: Work, queue: string, until?: number): Promise<void> {
+  const { pausedUntil: _until, ...row } = await work.queue(queue)
+  summonAhead(work, row)
+  work.putQueue(present({ ...row, paused: true, pausedUntil: until }))
+  work.due(until ?? Infinity)
+  work.emit('paused', undefined, { queue, until })
+  work.wakes.add(queue)
+}
+
+export async function resume(work: Work, queue: string): Promise<void> {
+  work.putQueue(resumed(work, await work.queue(queue)))
+}
+
+/** Ends a pause whose time is over. */
+export async function endPause(work: Work, queue: string): Promise<void> {
+  const row = await work.queue(queue)
+  if (row.paused && row.pausedUntil !== undefined && row.pausedUntil <= work.now) work.putQueue(resumed(work, row))
+}
+
+export function resumed(work: Work, { pausedUntil: _until, ...row }: QueueRow): QueueRow {
+  if (row.paused) work.emit('resumed', undefined, { queue: row.queue })
+  work.wakes.add(row.queue)
+  return { ...row, paused: false }
+}
+
+
+/** What was claimed ahead of time is to be given back, by those of whom `who` is true. */
+export function summonAhead(work: Work, row: Pick<QueueRow, 'processors'>, who: (share: ProcessorShare) => boolean = () => true): void {
+  for (const share of Object.values(row.processors)) if (share.leased > share.has && who(share)) work.summons.add(share.owner)
+}

@@ -1,0 +1,64 @@
+/** What time does: promotes, expires, prunes. Each needs a transaction of its own. */
+import { transition } from '../../core/transition.ts'
+import { count, enter, forget, leave, locate } from '../rooms.ts'
+import type { Work } from '../work.ts'
+import { settleOutcome } from './end.ts'
+
+const UPKEEP_BATCH = 500
+
+/** Moves delayed jobs whose time has come; true when there may be more. */
+export async function promoteDue(work: Work): Promise<boolean> {
+  const due = await work.tx.allBy('delayed', 'runAt', IDBKeyRange.upperBound(work.now), UPKEEP_BATCH)
+  for (const job of due.sort((a, b) => a.position - b.position)) {
+    const outcome = transition(job, { type: 'due' }, work.now)
+    if (outcome.kind !== 'moved') continue
+    const row = await leave(work, await work.queue(job.queue), { room: 'delayed', job })
+    work.putQueue(await enter(work, row, outcome.job))
+  }
+  return due.length === UPKEEP_BATCH
+}
+
+/** Ends jobs that were not started in time; true when there may be more. */
+export async function expireDue(work: Work): Promise<boolean> {
+  const due = await work.tx.all('expiries', IDBKeyRange.upperBound([work.now, Infinity]), 100)
+  for (const { at, seq } of due) {
+    work.delete('expiries', [at, seq])
+    const place = await locate(work.tx, seq)
+    if (!place || place.room === 'leases' || place.job.expiresAt !== at) continue
+    const outcome = transition(place.job, { type: 'expire' }, work.now)
+    if (outcome.kind === 'moved' || outcome.kind === 'gone') work.putQueue(await settleOutcome(work, await leave(work, await work.queue(place.job.queue), place), outcome))
+  }
+  return due.length === 100
+}
+
+export const RETENTION = {
+  completed: { count: 1000, ageMs: 86_400_000 }, cancelled: { count: 1000, ageMs: 86_400_000 }, dead: { count: 10_000, ageMs: 90 * 86_400_000 },
+} as const
+const YOUNGEST_MS = 60_000
+
+/** Forgets old ended jobs of one queue, a few rows at a time; true when there may be more. */
+export async function prune(work: Work, queue: string): Promise<boolean> {
+  let row = await work.queue(queue)
+  let more = false
+  for (const state of ['completed', 'cancelled'] as const) {
+    if (row.counts[state] === 0) continue
+    const oldest = await work.tx.all('history', IDBKeyRange.bound([queue, state], [queue, state, []]), 50)
+    let drop = 0
+    for (const entry of oldest) {
+      const age = work.now - entry.endedAt
+      if (age < YOUNGEST_MS || (age < RETENTION[state].ageMs && row.counts[state] - entry.seqs.length < RETENTION[state].count)) break
+      for (const seq of entry.large ?? []) work.delete('payloads', seq)
+      work.delete('archives', entry.order)
+      row = count(row, state, -entry.seqs.length)
+      drop++
+    }
+    const last = oldest[drop - 1]
+    if (last) work.deleteRange('history', IDBKeyRange.bound([queue, state], [queue, state, last.order]))
+    more ||= drop === 50
+  }
+  const excess = row.counts.dead - RETENTION.dead.count
+  const dead = excess > 0 ? await work.tx.allBy('dead', 'queue', IDBKeyRange.bound([queue], [queue, []]), Math.min(excess, UPKEEP_BATCH)) : []
+  for (const job of dead) if (work.now - (job.endedAt ?? 0) >= YOUNGEST_MS) { row = await leave(work, row, { room: 'dead', job }); forget(work, job) }
+  work.putQueue(row)
+  return more || dead.length === UPKEEP_BATCH
+}
