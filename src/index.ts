@@ -1,8 +1,9 @@
 /** `holdfast`: a durable job queue in the browser. `openQueue(name)` is all it takes. */
 import { createClient, type Client, type Held } from './door/client.ts'
+import type { Method } from './door/protocol.ts'
 import { request } from './door/outgoing.ts'
 import { snapshot } from './door/snapshot.ts'
-import { HoldfastError } from './core/errors.ts'
+import { HoldfastError, invalid } from './core/errors.ts'
 import { idsOf, makeId, type IdRun } from './core/id.ts'
 import type { Job } from './core/job.ts'
 import type {
@@ -15,11 +16,10 @@ const NAME = /^[A-Za-z0-9._-]{1,256}$/
 const OPTIONS: readonly string[] = ['worker', 'durability']
 
 function checkOpen(name: string, options: OpenOptions): void {
-  const invalid = (field: string, problem: string): HoldfastError => new HoldfastError('VALIDATION', `${field} ${problem}`, { field })
   if (typeof name !== 'string' || !NAME.test(name)) throw invalid('name', 'must be 1 to 256 of A-Z a-z 0-9 . _ -')
   for (const key of Object.keys(options)) if (!OPTIONS.includes(key)) throw invalid(`options.${key}`, `is not an option here: use ${OPTIONS.join(', ')}`)
   const { worker, durability } = options
-  if (worker !== undefined && worker !== false && typeof worker !== 'function' && !(worker instanceof Worker)) throw invalid('options.worker', 'must be a Worker, a function that makes one, or false')
+  if (worker !== undefined && worker !== false && typeof worker !== 'function' && !(worker instanceof Worker)) throw invalid('options.worker', 'must be a Worker, a function for one, or false')
   if (durability !== undefined && durability !== 'strict' && durability !== 'relaxed') throw invalid('options.durability', "must be 'strict' or 'relaxed'")
 }
 
@@ -34,7 +34,7 @@ function clientOf(name: string, options: OpenOptions): Client {
     return client
   }
   for (const key of OPTIONS as ReadonlyArray<keyof OpenOptions>)
-    if (known.options[key] !== options[key]) throw new HoldfastError('VALIDATION', `options.${key} differs from what ${name} was opened with in this page`, { field: `options.${key}` })
+    if (known.options[key] !== options[key]) throw invalid(`options.${key}`, `differs from what ${name} was opened with here`)
   known.users++
   return known.client
 }
@@ -64,13 +64,13 @@ export function createQueue<M extends QueueMap = QueueMap>(name: string, options
     if (closed) throw new HoldfastError('CLOSED', `The queue ${name} was closed`)
     return client ??= clientOf(name, options)
   }
+  const idOf = (job: Job | string): string => typeof job === 'string' ? job : job?.id
   const leaseOf = (job: Job | string): Held => {
-    const id = typeof job === 'string' ? job : job?.id
+    const id = idOf(job)
     const held = use().leases.get(id)
     if (!held) throw new HoldfastError('STALE_LEASE', `This handle holds no lease on job ${String(id)}`, { id })
     return held
   }
-  const idOf = (job: Job | string): string => typeof job === 'string' ? job : job.id
   /** Forgets a lease that is over, but not a newer one on the same job. */
   const forget = (id: string, held: Held): void => { if (use().leases.get(id) === held) use().leases.delete(id) }
   /** Ends a pulled job by one call; its lease is over then, whatever came of it. */
@@ -91,7 +91,7 @@ export function createQueue<M extends QueueMap = QueueMap>(name: string, options
     const held = items.flatMap(({ job, result }) => {
       const lease = use().leases.get(idOf(job))
       if (!lease) refused.push({ id: idOf(job), message: 'This handle holds no lease on it' })
-      return lease ? [{ id: idOf(job), held: lease, ...(result === undefined ? {} : { result: snapshot('result', result) }) }] : []
+      return lease ? [{ id: idOf(job), held: lease, result: snapshot('result', result) }] : []
     })
     const ended = held.length === 0 ? [] : await use().call<ReadonlyArray<{ readonly ok: boolean }>>('ackMany', held)
     held.forEach(({ id, held: lease }, i) => {
@@ -100,14 +100,16 @@ export function createQueue<M extends QueueMap = QueueMap>(name: string, options
     })
     return { done: items.length - refused.length, refused }
   }
+  const forward = <T>(method: Method) => async (...args: readonly unknown[]): Promise<T> => use().call<T>(method, ...args)
+  /** Rare and large, so neither the page nor the worker carries it. */
+  const maintenance = () => (use(), import('./door/maintenance.ts'))
   const handle: Queue = {
     name,
     async push(queue, job, data, pushOptions) {
-      const item = { name: job, data: snapshot('data', data), ...(pushOptions ? { options: snapshot('options', pushOptions) } : {}) }
-      return only(await use().call<IdRun>('push', queue, item))
+      return only(await use().call<IdRun>('push', queue, { name: job, data: snapshot('data', data), options: snapshot('options', pushOptions) }))
     },
     async pushMany(queue, items) {
-      if (!Array.isArray(items)) throw new HoldfastError('VALIDATION', 'items must be an array', { field: 'items' })
+      if (!Array.isArray(items)) throw invalid('items', 'must be an array')
       if (items.length === 0) return []
       return idsOf(await use().call<IdRun>('pushMany', queue, snapshot('items', items)))
     },
@@ -130,31 +132,23 @@ export function createQueue<M extends QueueMap = QueueMap>(name: string, options
     async progress(job, percent, message) { await use().call('report', leaseOf(job), percent, message) },
     async release(job) { await endPulled(job, 'release') },
     async snooze(job, ms) { await endPulled(job, 'snooze', ms) },
-    async process(queue, handlers, { concurrency = 1, ...unknown } = {}) {
-      for (const key of Object.keys(unknown)) throw new HoldfastError('VALIDATION', `options.${key} is not an option here: use concurrency`, { field: `options.${key}` })
-      return use().process(queue, handlers, concurrency)
-    },
+    async process(queue, handlers, processOptions) { return use().process(queue, handlers, processOptions) },
     async fetch(input, init, fetchOptions) {
       const { queue = 'http', name: job = 'fetch', idempotency, okStatuses, allowStoredCredentials, ...pushOptions } = fetchOptions ?? {}
       const { data, http } = request(input, init ?? {})
-      const extra = { ...(idempotency === undefined ? {} : { idempotency }), ...(okStatuses ? { okStatuses } : {}), ...(allowStoredCredentials ? { allowStoredCredentials } : {}) }
-      return only(await use().call<IdRun>('push', queue, { name: job, data, options: snapshot('options', pushOptions), http: { ...http, ...extra } }))
+      return only(await use().call<IdRun>('push', queue, { name: job, data, options: snapshot('options', pushOptions), http: { ...http, idempotency, okStatuses, allowStoredCredentials } }))
     },
     async waitFor(id, { signal, timeoutMs } = {}) { return use().callUntil(signal, timeoutMs, 'waitFor', id) },
-    async cancel(id, cancelOptions) { return use().call('cancel', id, cancelOptions) },
-    async promote(id) { await use().call('promote', id) },
+    cancel: forward('cancel'), promote: forward('promote'), remove: forward('remove'), retryAll: forward('retryAll'), removeAll: forward('removeAll'),
     async update(id, patch) { await use().call('update', id, snapshot('patch', patch)) },
     async retry(id, edit) { await use().call('retry', id, edit && snapshot('edit', edit)) },
-    async remove(id) { await use().call('remove', id) },
-    async retryAll(filter) { return use().call('retryAll', filter) },
-    async removeAll(filter) { return use().call('removeAll', filter) },
-    async get(id) { return use().call('get', id) },
-    async list(filter) { return use().call('list', filter) },
-    async stats(queue) { return use().call('stats', queue) },
-    async queues() { return use().call('queues') },
+    get: forward('get'), list: forward('list'), stats: forward('stats'), queues: forward('queues'),
     async configure(queue, settings) { await use().call('configure', queue, snapshot('settings', settings)) },
-    async pause(queue, pauseOptions) { await use().call('pause', queue, pauseOptions) },
-    async resume(queue) { await use().call('resume', queue) },
+    pause: forward('pause'), resume: forward('resume'),
+    verify: async ({ repair } = {}) => (await maintenance()).verifyDatabase(name, repair === true),
+    salvage: async () => (await maintenance()).salvageDatabase(name),
+    reset: async () => (await maintenance()).resetDatabase(name),
+    storage: async (storageOptions) => (await maintenance()).storageHealth(use(), storageOptions),
     on: (type, listener) => use().on(type, listener),
     events: ({ queue, types, signal } = {}) => eventStream(use(), (event) => (queue === undefined || event.queue === queue) && (!types || types.includes(event.type)), signal),
     async close({ drainMs = 0 } = {}) {
@@ -171,7 +165,7 @@ function readable(error: unknown): unknown {
   try {
     const { name, message, stack, ms } = error as Error & { ms?: number }
     return structuredClone(error instanceof Error ? { name, message, stack, ms } : error)
-  } catch { return 'An error that cannot be read' }
+  } catch { return 'An unreadable error' }
 }
 
 /** The id of a push of one. */

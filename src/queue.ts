@@ -118,7 +118,7 @@ export interface Stats {
 
 export type EventType =
   | 'pushed' | 'active' | 'progress' | 'completed' | 'retrying' | 'released' | 'stalled' | 'dead' | 'cancelled' | 'removed'
-  | 'paused' | 'resumed' | 'online' | 'offline' | 'origin-closed' | 'origin-open' | 'degraded' | 'recovered' | 'unhandled' | 'outdated'
+  | 'paused' | 'resumed' | 'online' | 'offline' | 'origin-closed' | 'origin-open' | 'degraded' | 'recovered' | 'storage-low' | 'storage-lost' | 'unhandled' | 'outdated'
 
 /** `job` events carry id, queue, name and tags; the others what they are about. Every tab hears them. */
 export interface QueueEvent {
@@ -137,6 +137,39 @@ export interface QueueEvent {
   readonly until?: number
   /** For one event that stands for several like it, e.g. an all-or-nothing pushMany. Default 1. */
   readonly count?: number
+}
+
+export interface StorageHealth {
+  /** `degraded`: the database cannot be used now, and `reason` says why. */
+  readonly state: 'ok' | 'degraded'
+  readonly reason?: string
+  /** Bytes of the whole origin, as the browser estimates them; absent where it does not. */
+  readonly usage?: number
+  readonly quota?: number
+  /** Four fifths of the quota are used. */
+  readonly low: boolean
+  /** Exempt from eviction; absent where the browser does not say. */
+  readonly persisted?: boolean
+  readonly durability: 'strict' | 'relaxed'
+  /** Changes when the database is made anew. */
+  readonly generation: string
+}
+
+export interface VerifyReport {
+  readonly ok: boolean
+  /** How many jobs there are. */
+  readonly jobs: number
+  /** How many faults were found; `faults` describes the first hundred. */
+  readonly found: number
+  readonly faults: readonly string[]
+  /** How many of them were repaired. */
+  readonly repaired: number
+}
+
+export interface SalvageReport {
+  readonly jobs: readonly Job[]
+  /** What could not be read, and why. */
+  readonly unreadable: readonly string[]
 }
 
 export type FailResult = { readonly willRetry: boolean; readonly runAt?: number }
@@ -188,6 +221,14 @@ export interface Queue<M extends QueueMap = QueueMap> {
   resume(queue: QueueName<M>): Promise<void>
   on<T extends EventType | '*'>(event: T, listener: (event: QueueEvent) => void): () => void
   events(options?: { readonly queue?: string; readonly types?: readonly EventType[]; readonly signal?: AbortSignal }): AsyncIterable<QueueEvent>
+  /** How the storage is. `persist`: asks the browser first to exempt this origin from eviction (only a page can). */
+  storage(options?: { readonly persist?: boolean }): Promise<StorageHealth>
+  /** Recounts and cross-checks everything that is stored. With `repair`, makes what does not fit together fit, in one transaction. */
+  verify(options?: { readonly repair?: boolean }): Promise<VerifyReport>
+  /** Every job that can still be read, from a database that may be damaged. */
+  salvage(): Promise<SalvageReport>
+  /** Deletes the database, with all jobs, and begins anew. */
+  reset(): Promise<void>
   /** Stops claiming, gives back what has not started, waits up to `drainMs` (default 0) for what runs, then closes. */
   close(options?: { readonly drainMs?: number }): Promise<void>
 }

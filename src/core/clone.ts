@@ -6,22 +6,21 @@ export const pathTo = (parent: string, key: string | number): string =>
 
 /** The path and reason of the first part of a value that cannot be cloned, e.g. `data.items[3].onClick is a function`. */
 export function uncloneable(field: string, value: unknown, clone: (value: unknown) => unknown): string {
-  const seen = new Set<object>()
-  const find = (at: string, held: unknown): string | undefined => {
-    if (typeof held === 'function' || typeof held === 'symbol') return `${at} is a ${typeof held}`
-    if (typeof held !== 'object' || held === null || seen.has(held)) return undefined
+  const seen = new Set<unknown>()
+  const find = (path: string, held: unknown): string | undefined => {
+    if (seen.has(held)) return undefined
     seen.add(held)
+    try { clone(held); return undefined } catch { /* it, or a part of it */ }
+    if (typeof held !== 'object' || held === null) return `${path} is a ${typeof held}`
     for (const key of Object.keys(held)) {
-      const path = Array.isArray(held) ? `${at}[${key}]` : pathTo(at, key)
+      const at = pathTo(path, Array.isArray(held) ? Number(key) : key)
       let part: unknown
-      try { part = (held as Record<string, unknown>)[key] } catch { return `${path} cannot be read` }
-      const found = find(path, part)
+      try { part = (held as Record<string, unknown>)[key] } catch { return `${at} cannot be read` }
+      const found = find(at, part)
       if (found !== undefined) return found
     }
     const tag = Object.prototype.toString.call(held).slice(8, -1)
-    if (tag === 'Object' || tag === 'Array') return undefined
-    try { clone(held) } catch { return `${at} is a ${tag}` }
-    return undefined
+    return tag === 'Object' || tag === 'Array' ? undefined : `${path} is a ${tag}`
   }
   try { return find(field, value) ?? `${field} cannot be cloned` } catch { return `${field} is nested too deeply` }
 }

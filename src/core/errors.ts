@@ -26,6 +26,10 @@ export class HoldfastError extends Error {
 /** STALE_LEASE → StaleLeaseError. */
 const nameOf = (code: ErrorCode): string => code === 'DUPLICATE' ? 'DuplicateJobError' : `${code.toLowerCase().replace(/(?:^|_)./g, (start) => start.slice(-1).toUpperCase())}Error`
 
+/** A refusal of `field`, e.g. `data.items[3].onClick is a function`. */
+export const invalid = (field: string, problem: string, details: Readonly<Record<string, unknown>> = {}, cause?: unknown): HoldfastError =>
+  new HoldfastError('VALIDATION', `${field} ${problem}`, { field, ...details }, cause)
+
 export const fromEnvelope = (envelope: ErrorEnvelope): HoldfastError =>
   new HoldfastError(envelope.code, envelope.message, envelope.details, envelope.cause && Object.assign(new Error(envelope.cause.message), { name: envelope.cause.name }))
 

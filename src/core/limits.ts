@@ -1,5 +1,5 @@
 /** What may come in, and how big. Every refusal names the field, the limit and what was there. */
-import { HoldfastError } from './errors.ts'
+import { invalid } from './errors.ts'
 import { pathTo } from './clone.ts'
 
 export const LIMITS = {
@@ -7,12 +7,8 @@ export const LIMITS = {
   errorText: 8192, logLine: 1024, logLines: 100, pushMany: 100_000, listPage: 1000, pull: 1000,
 } as const
 
-export function invalid(field: string, problem: string, details: Record<string, unknown> = {}): HoldfastError {
-  return new HoldfastError('VALIDATION', `${field} ${problem}`, { field, ...details })
-}
-
 /** Says what `field` must be, and what it is. */
-export const wrong = (field: string, must: string, value: unknown, details?: Record<string, unknown>): Error =>
+export const wrong = (field: string, must: string, value: unknown, details?: Readonly<Record<string, unknown>>): Error =>
   invalid(field, `must be ${must} (got ${typeof value === 'string' ? JSON.stringify(cut(value, 60)) : describe(value)})`, details)
 
 /** UTF-8 bytes of a string. */

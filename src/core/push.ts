@@ -34,9 +34,9 @@ export interface NewJob {
   readonly data: unknown
   readonly options: PushOptions
   readonly http?: HttpRequest
-  /** Bytes of `data`, and whether it holds binary parts. */
+  /** Bytes of `data` without its binary parts, and of those. */
   readonly size: number
-  readonly binary: boolean
+  readonly binary: number
 }
 
 const MAX_ATTEMPTS = { job: 3, http: 20 } as const
@@ -44,7 +44,7 @@ const TIMEOUT_MS = { job: 300_000, http: 60_000 } as const
 const LARGE_BYTES = 16_384
 
 /** Whether data is kept apart from its job, so that it is not rewritten when the job moves. */
-export const isLarge = (size: number, binary: boolean): boolean => binary || size > LARGE_BYTES
+export const isLarge = (size: number, binary: number): boolean => binary > 0 || size > LARGE_BYTES
 
 /** What options say about a job, as its fields. */
 export const optionFields = ({ priority, maxAttempts, timeoutMs, backoff, tags, metadata, keepResult, removeOnComplete, removeOnFail }: PushOptions): Partial<Job> => present({

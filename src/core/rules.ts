@@ -1,5 +1,6 @@
 /** What options may say: a rule a field, and unknown fields are refused. */
-import { byteLength, checkName, invalid, LIMITS, measure, wrong } from './limits.ts'
+import { invalid } from './errors.ts'
+import { byteLength, checkName, LIMITS, measure, wrong } from './limits.ts'
 import { STATES } from './job.ts'
 
 type Rule = (field: string, value: unknown) => void

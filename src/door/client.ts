@@ -1,10 +1,10 @@
 /** The page's side of the door: one worker a queue, replaced when it dies; calls that survive it; handlers that run here. */
-import { transfer, wrap, type Endpoint, type Remote } from 'comlink'
+import { transfer, wrap, type Remote } from 'comlink'
 import { fromEnvelope, HoldfastError } from '../core/errors.ts'
-import { systemClock as clock, sleep } from '../platform/clock.ts'
+import { systemClock as clock } from '../platform/clock.ts'
 import { ownerLock } from '../core/owner.ts'
 import { webLocks } from '../platform/locks.ts'
-import type { EventType, Handler, OpenOptions, Processor, QueueEvent } from '../queue.ts'
+import type { EventType, Handler, OpenOptions, Processor, ProcessOptions, QueueEvent } from '../queue.ts'
 import { batcher } from './batch.ts'
 import type { PageProcessors } from './page-processors.ts'
 import type { HostApi, Method, PushInput, Reply, ToHost, ToHostBatch, ToPage, Welcome } from './protocol.ts'
@@ -16,13 +16,15 @@ const SETTLE_MS = 10_000
 interface Call { readonly method: Method | 'push'; readonly args: readonly unknown[]; resolve(value: unknown): void; reject(error: unknown): void; giveUp?: () => void }
 export interface Held { readonly box: number; readonly token: string; readonly seq: number }
 
+/** Where the engine is: a worker, or a port to this realm. */
+type Engine = Worker | MessagePort
 interface Link { readonly port: MessagePort; readonly end: () => void }
 
 export interface Client {
   call<T>(method: Method | 'push', ...args: readonly unknown[]): Promise<T>
   /** Stops waiting for a call, which is then rejected with `error`. */
   callUntil<T>(signal: AbortSignal | undefined, timeoutMs: number | undefined, method: Method, ...args: readonly unknown[]): Promise<T>
-  process(queue: string, handlers: Handler<never> | Readonly<Record<string, Handler<never>>>, concurrency: number): Promise<Processor>
+  process(queue: string, handlers: Handler<never> | Readonly<Record<string, Handler<never>>>, options?: ProcessOptions): Promise<Processor>
   /** Aborted when it is closed. */
   readonly closed: AbortSignal
   /** The leases of pulled jobs, by job id. */
@@ -37,19 +39,24 @@ const messageOf = (id: number, method: Method | 'push', args: readonly unknown[]
 /** Neighbouring pushes into one queue cross, and are stored, together. */
 function gather(messages: readonly ToHost[]): ToHost[] {
   const out: ToHost[] = []
-  let open: { ids: number[]; items: PushInput[]; queue: string } | undefined
   for (const message of messages) {
-    if (message.t !== 'pushes') { open = undefined; out.push(message); continue }
-    if (!open || open.queue !== message.queue) out.push({ t: 'pushes', ...(open = { queue: message.queue, ids: [], items: [] }) })
-    open.ids.push(...message.ids)
-    open.items.push(...message.items)
+    const last = out[out.length - 1]
+    if (message.t === 'pushes' && last?.t === 'pushes' && last.queue === message.queue) {
+      last.ids.push(...message.ids)
+      last.items.push(...message.items)
+    } else out.push(message)
   }
   return out
 }
 
 export function createClient(name: string, options: OpenOptions): Client {
   const locks = webLocks()
-  const me = `page-${crypto.randomUUID()}`
+  const wasClosed = (): HoldfastError => new HoldfastError('CLOSED', `The queue ${name} was closed`)
+  const pageId = (): string => `page-${crypto.randomUUID()}`
+  /** This page as an owner of leases: another one whenever its lock was lost. */
+  let me = pageId()
+  const former: string[] = []
+  const mirror = `holdfast:${name}`
   const calls = new Map<number, Call>()
   let processors: Promise<PageProcessors> | undefined
   let pageProcessors: PageProcessors | undefined
@@ -68,7 +75,7 @@ export function createClient(name: string, options: OpenOptions): Client {
     try { post(batch) } catch {
       // One of them cannot be cloned: it is refused, and the others go alone.
       for (const message of batch) try { post([message]) } catch (error) {
-        for (const id of 'ids' in message ? message.ids : 'id' in message ? [message.id] : []) settle(id, { error: { code: 'VALIDATION', message: `An argument cannot be cloned: ${String(error)}`, details: { field: 'arguments' } } })
+        for (const id of 'ids' in message ? message.ids : 'id' in message ? [message.id] : []) settle(id, { error: { code: 'VALIDATION', message: `arguments cannot be cloned: ${String(error)}`, details: { field: 'arguments' } } })
       }
     }
   })
@@ -80,46 +87,54 @@ export function createClient(name: string, options: OpenOptions): Client {
     if (attaching || link) return
     attaching = true
     try {
-      releaseLock ??= await locks.hold(ownerLock(name, me))
+      releaseLock ??= await locks.hold(ownerLock(name, me), lockLost)
       await attach()
     } catch (error) { fail(error) }
     attaching = false
   }
   void start()
 
+  /** Without its lock this page counts as dead, and what it runs is given to others: it goes on as another owner. */
+  function lockLost(): void {
+    if (closed || !releaseLock) return
+    former.push(me)
+    me = pageId()
+    releaseLock = undefined
+    void pageProcessors?.stop(new HoldfastError('STALE_LEASE', 'The lock of this page was lost'))
+    if (link) died(link)
+  }
+
   // ---- the worker ----
 
   /** Ways to start the engine, best first. */
-  function* starts(): Generator<() => Promise<{ endpoint: Endpoint; end: () => void; watch?: Worker }>> {
-    const ofWorker = (worker: Worker): { endpoint: Endpoint; end: () => void; watch: Worker } => ({ endpoint: worker, end: () => { worker.terminate() }, watch: worker })
+  function ways(): Array<() => Engine | Promise<Engine>> {
     const { worker } = options
-    if (typeof worker === 'function') yield () => Promise.resolve(ofWorker(worker()))
-    else if (worker) yield () => Promise.resolve(ofWorker(worker))
-    if (worker === undefined) {
-      yield () => Promise.resolve(ofWorker(urlWorker()))
-      if ('trustedTypes' in globalThis) yield async () => ofWorker((await import('./fallback.ts')).trustedWorker())
-      yield async () => ofWorker((await import('./fallback.ts')).blobWorker())
-    }
-    if (worker === undefined || worker === false) yield async () => {
-      const { realmHost } = await import('./realm.ts')
-      const port = realmHost()
-      port.start()
-      return { endpoint: port, end: () => { port.close() } }
-    }
+    const fallback = () => import('./fallback.ts')
+    const realm = async (): Promise<Engine> => (await import('./realm.ts')).realmHost()
+    if (worker) return [typeof worker === 'function' ? worker : () => worker]
+    if (worker === false) return [realm]
+    return [urlWorker, ...('trustedTypes' in globalThis ? [async () => (await fallback()).trustedWorker()] : []), async () => (await fallback()).blobWorker(), realm]
+  }
+
+  /** Outside of the database, so that its loss can be noticed. */
+  function remembered(): { generation?: string } {
+    try { return { generation: localStorage[mirror] as string } } catch { return {} }
   }
 
   async function attach(): Promise<void> {
-    for (const start of starts()) {
+    for (const start of ways()) {
       try { await greet(await start()); return } catch (error) { causes.push(error instanceof Error ? error.message : String(error)) }
     }
     throw new HoldfastError('WORKER_DIED', `No worker could be started: ${causes.join('; ')}`, { causes })
   }
 
-  async function greet({ endpoint, end, watch }: { endpoint: Endpoint; end: () => void; watch?: Worker }): Promise<void> {
-    const api = wrap<HostApi>(endpoint)
+  async function greet(engine: Engine): Promise<void> {
+    const worker = 'terminate' in engine ? engine : undefined
+    const end = (): void => { if ('terminate' in engine) engine.terminate(); else engine.close() }
+    const api = wrap<HostApi>(engine)
     const starting = new AbortController()
     const failed = new Promise<never>((_resolve, reject) => {
-      watch?.addEventListener('error', (event) => { event.preventDefault(); reject(new Error(`The worker failed to start: ${event.message || 'its script could not be loaded'}`)) }, starting)
+      worker?.addEventListener('error', (event) => { event.preventDefault(); reject(new Error(`The worker failed to start: ${event.message || 'no script'}`)) }, starting)
       clock.after(START_MS, () => { reject(new Error(`The worker did not answer within ${START_MS} ms`)) })
     })
     failed.catch(() => {})
@@ -128,7 +143,7 @@ export function createClient(name: string, options: OpenOptions): Client {
     let welcome: Welcome
     try {
       welcome = await Promise.race([failed, api.connect(
-        { name, client: me, durability: options.durability ?? 'strict', online: globalThis.navigator?.onLine !== false, unsettled: asked },
+        { name, client: me, durability: options.durability ?? 'strict', online: globalThis.navigator?.onLine !== false, unsettled: asked, former, ...remembered() },
         transfer(remote, [remote]),
       )])
     } catch (error) { end(); throw error } finally { starting.abort() }
@@ -137,7 +152,7 @@ export function createClient(name: string, options: OpenOptions): Client {
     port.onmessage = ({ data }: MessageEvent<readonly ToPage[]>) => { if (link === current) for (const message of data) hear(message) }
     for (const [id, reply] of welcome.replies) settle(id, reply)
     if (causes.length > 0) tell({ type: 'degraded', at: clock.now(), message: causes.splice(0).join('; ') })
-    watchLife(current, welcome.alive, watch && api)
+    watchLife(current, welcome.alive, worker && api)
     resume()
   }
 
@@ -153,7 +168,7 @@ export function createClient(name: string, options: OpenOptions): Client {
     link = undefined
     stopWatching()
     old.end()
-    for (const call of calls.values()) call.giveUp ??= clock.after(SETTLE_MS, () => { call.reject(new HoldfastError('WORKER_DIED', `The worker died, and no other could be asked within ${SETTLE_MS} ms whether ${call.method} was applied`)) })
+    for (const call of calls.values()) call.giveUp ??= clock.after(SETTLE_MS, () => { call.reject(new HoldfastError('WORKER_DIED', `The worker died, and none could say within ${SETTLE_MS} ms whether ${call.method} was applied`)) })
     void start()
   }
 
@@ -176,7 +191,7 @@ export function createClient(name: string, options: OpenOptions): Client {
   // ---- calls ----
 
   function request(method: Method | 'push', args: readonly unknown[], onId?: (id: number) => void): Promise<unknown> {
-    if (closed) return Promise.reject(new HoldfastError('CLOSED', 'The queue is closed'))
+    if (closed) return Promise.reject(wasClosed())
     const id = ++lastCall
     return new Promise((resolve, reject) => {
       calls.set(id, { method, args, resolve, reject })
@@ -200,6 +215,7 @@ export function createClient(name: string, options: OpenOptions): Client {
       case 'reply': settle(message.id, message.reply); break
       case 'pushed': message.ids.forEach((id, n) => { settle(id, { value: { ...message.run, first: message.run.first + n, count: 1 } }) }); break
       case 'events': for (const event of message.events) tell(event); break
+      case 'generation': try { localStorage[mirror] = message.generation } catch { /* there is none here */ }
     }
   }
 
@@ -213,40 +229,39 @@ export function createClient(name: string, options: OpenOptions): Client {
   // ---- the page ----
 
   const online = (): void => { say({ t: 'online', online: globalThis.navigator?.onLine !== false }) }
-  const backAgain = (): void => { if (document.visibilityState === 'visible') online() }
   const hide = (): void => { say({ t: 'suspend', on: true }) }
-  const show = (): void => { say({ t: 'suspend', on: false }); online() }
+  /** A page that was put aside may have lost its lock meanwhile. */
+  const show = (): void => {
+    void locks.isHeld(ownerLock(name, me)).then((held) => { if (!held) lockLost() })
+    say({ t: 'suspend', on: false })
+    online()
+  }
   const watching = new AbortController()
   const watch = (target: EventTarget | undefined, calls: Readonly<Record<string, () => void>>): void => { for (const [type, call] of Object.entries(calls)) target?.addEventListener?.(type, call, watching) }
   watch(globalThis, { online, offline: online, pagehide: hide, pageshow: show })
-  watch(globalThis.document, { visibilitychange: backAgain, freeze: hide, resume: show })
+  watch(globalThis.document, { visibilitychange: online, freeze: hide, resume: show })
 
   return {
     leases, closed: watching.signal,
     call: <T>(method: Method | 'push', ...args: readonly unknown[]) => request(method, args) as Promise<T>,
 
     async callUntil<T>(signal: AbortSignal | undefined, timeoutMs: number | undefined, method: Method, ...args: readonly unknown[]) {
-      signal?.throwIfAborted()
+      const late = new AbortController()
+      const stop = AbortSignal.any(signal ? [signal, late.signal] : [late.signal])
+      stop.throwIfAborted()
+      const cancel = timeoutMs === undefined ? undefined : clock.after(timeoutMs, () => { late.abort(new HoldfastError('TIMEOUT', `Nothing within ${timeoutMs} ms`)) })
+      const stopped = new Promise<never>((_resolve, reject) => { stop.addEventListener('abort', () => { reject(stop.reason as Error) }) })
       let id = 0
-      const answer = request(method, args, (given) => { id = given }) as Promise<T>
-      let stop = (): void => {}
-      const stopped = new Promise<never>((_resolve, reject) => {
-        const abort = (): void => { reject(signal?.reason as Error) }
-        signal?.addEventListener('abort', abort, { once: true })
-        const cancel = timeoutMs === undefined ? undefined : clock.after(timeoutMs, () => { reject(new HoldfastError('TIMEOUT', `Nothing within ${timeoutMs} ms`)) })
-        stop = () => { signal?.removeEventListener('abort', abort); cancel?.() }
-      })
-      try { return await Promise.race([answer, stopped]) } finally {
-        stop()
-        answer.catch(() => {})
-        if (calls.has(id)) { calls.get(id)?.giveUp?.(); calls.delete(id); say({ t: 'forget', id }) }
+      try { return await Promise.race([request(method, args, (given) => { id = given }) as Promise<T>, stopped]) } finally {
+        cancel?.()
+        if (calls.has(id)) { settle(id, { value: undefined }); say({ t: 'forget', id }) }
       }
     },
 
-    async process(queue, handlers, concurrency) {
+    async process(queue, handlers, processOptions) {
       // Only a page that runs handlers loads what runs them.
       processors ??= import('./page-processors.ts').then((loaded) => pageProcessors = loaded.pageProcessors(request, (message) => { if (link) say(message) }))
-      return (await processors).process(queue, handlers, concurrency)
+      return (await processors).process(queue, handlers, processOptions)
     },
 
     on(type, listener) {
@@ -263,14 +278,14 @@ export function createClient(name: string, options: OpenOptions): Client {
 
     async close(drainMs) {
       if (closed) return
-      try { if (link) await Promise.race([request('close', [drainMs]), sleep(clock, drainMs + 2000)]) } finally {
+      try { if (link) await Promise.race([request('close', [drainMs]), new Promise((resolve) => { clock.after(drainMs + 2000, () => { resolve(undefined) }) })]) } finally {
         closed = true
         stopWatching()
         link?.end()
         watching.abort()
-        fail(new HoldfastError('CLOSED', 'The queue was closed before this call was settled'))
+        fail(wasClosed())
         // A handler that still runs keeps its owner's lock, so that its job is not started elsewhere meanwhile.
-        void (pageProcessors?.stop(new HoldfastError('CLOSED', 'The queue was closed')) ?? Promise.resolve()).then(() => { releaseLock?.() })
+        void (pageProcessors?.stop(wasClosed()) ?? Promise.resolve()).then(() => { releaseLock?.() })
       }
     },
   }

@@ -1,7 +1,7 @@
 /** The worker's side of the door: checks what comes in, asks the engine, answers in envelopes. */
 import { expose, type Endpoint } from 'comlink'
 import { toEnvelope } from '../core/envelope.ts'
-import { HoldfastError } from '../core/errors.ts'
+import { HoldfastError, invalid } from '../core/errors.ts'
 import type { IdRun } from '../core/id.ts'
 import { seqOf } from '../core/seq.ts'
 import type { Job } from '../core/job.ts'
@@ -18,6 +18,7 @@ import { sleep, systemClock } from '../platform/clock.ts'
 import { broadcastChannel } from '../platform/channel.ts'
 import { browserConnectivity } from '../platform/connectivity.ts'
 import { webLocks } from '../platform/locks.ts'
+import { browserEstimate } from '../platform/quota.ts'
 import { taskQueue } from '../platform/task.ts'
 import type { BulkResult, Filter, ListFilter, QueueSettings } from '../queue.ts'
 import { describeError } from '../runner/outcome.ts'
@@ -76,10 +77,14 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
   await locks.hold(ownerLock(name, own))
   const task = taskQueue()
   const say = batcher<ToPage>((messages) => { receive(messages) })
-  const engine = createEngine({ name, client, durability, clock, locks, connectivity, channel: broadcastChannel, random: Math.random, token, requests: (queues) => { for (const queue of queues) void serveRequests(queue) }, hear: (events) => { say({ t: 'events', events }) } })
-  const { store: { connection, committer } } = engine
+  const engine = createEngine({
+    name, client, durability, factory: indexedDB, clock, locks, connectivity, estimate: browserEstimate, channel: broadcastChannel, random: Math.random, token,
+    generation: hello.generation, generated(generation) { say({ t: 'generation', generation }) },
+    requests(queues) { for (const queue of queues) void serveRequests(queue) }, hear(events) { say({ t: 'events', events }) },
+  })
+  const { space, store: { connection, committer } } = engine
 
-  const replies = await settledReplies(engine, client, hello.unsettled)
+  const replies = await settledReplies(engine, [client, ...hello.former], hello.unsettled)
   await Promise.all([engine.adopt(own), engine.adopt(client)])
 
   // ---- handlers in this realm ----
@@ -166,8 +171,11 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
   const calls: Readonly<Record<Method, (call: number, ...args: readonly never[]) => unknown>> = {
     async pushMany(call, queue: string, items: readonly PushInput[]) {
       limits.checkQueue(queue)
-      if (items.length > limits.LIMITS.pushMany) throw limits.invalid('items', `may have at most ${limits.LIMITS.pushMany} items (has ${items.length})`)
+      if (items.length > limits.LIMITS.pushMany) throw invalid('items', `may have at most ${limits.LIMITS.pushMany} items (has ${items.length})`)
       const jobs = items.map((item, i) => newJob(item, `items[${i}].`))
+      const looking = space.take(roomOf(jobs))
+      // Waiting for nothing would still let later calls go first.
+      if (looking) await looking
       return onQueue(call, queue, (work) => operations.push(work, queue, jobs), operations.PUSH_ROOMS)
     },
 
@@ -258,15 +266,17 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
     },
     resume: (call, queue: string) => onQueue(call, queue, (work) => operations.resume(work, queue)),
 
-    process(_call, id: string, queue: string, names: readonly string[] | undefined, concurrency: number) {
+    process(_call, id: string, queue: string, names: readonly string[] | undefined, options: { readonly concurrency?: number }) {
       limits.checkQueue(queue)
-      rules.integer(1, 10_000)('options.concurrency', concurrency)
+      rules.shape({ concurrency: rules.integer(1, 10_000) })('options', options)
       for (const job of names ?? []) limits.checkName('handler', job, limits.LIMITS.jobName)
-      return engine.process({ id, queue, owner: client, runs: present({ kind: 'handlers' as const, names }), concurrency, port: pagePort(id) })
+      return engine.process({ id, queue, owner: client, runs: present({ kind: 'handlers' as const, names }), concurrency: options.concurrency ?? 1, port: pagePort(id) })
     },
     pauseProcessor(_call, id: string, paused: boolean) { engine.pauseProcessor(id, paused) },
     stopProcessor: (_call, id: string) => engine.stopProcessor(id),
     idle: (_call, id: string) => engine.idle(id),
+
+    storage: () => engine.health(),
 
     async close(_call, drainMs: number) {
       await Promise.race([engine.drain(), sleep(clock, drainMs)])
@@ -314,6 +324,8 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
     const store = async (part: typeof good): Promise<void> => {
       const calls = part.map(({ id }) => id)
       const jobs = part.map(({ job }) => job)
+      const looking = space.take(roomOf(jobs))
+      if (looking) await looking
       const run = await committer.submit({ needs: [['queues', queue]], rooms: operations.PUSH_ROOMS, run: (work) => operations.push(work, queue, jobs), call: { ids: calls, reply: (value) => value } })
       say({ t: 'pushed', ids: calls, run })
     }
@@ -360,27 +372,32 @@ const edited = (data: unknown): { readonly edited?: limits.Size } => {
   return { edited: limits.checkSize('data', data, limits.LIMITS.data) }
 }
 
+/** About the bytes that jobs take when stored. */
+const roomOf = (jobs: readonly NewJob[]): number => jobs.reduce((sum, { size, binary }) => sum + size + binary + JOB_BYTES, 0)
+const JOB_BYTES = 400
+
 function newJob(input: PushInput, at: string): NewJob {
   if (typeof input !== 'object' || input === null) throw limits.wrong(at.replace(/\.$/, ''), 'an object with name and data', input)
   const { name, data, options, http } = input
   limits.checkName(`${at}name`, name, limits.LIMITS.jobName)
   rules.checkPushOptions(`${at}options`, options)
   const size = limits.checkSize(`${at}data`, data, limits.LIMITS.data)
-  return { name, data, options: present(options ?? {}), size: size.bytes, binary: size.binary > 0, ...(http && { http: checkRequest(http) }) }
+  return { name, data, options: present(options ?? {}), size: size.bytes, binary: size.binary, ...(http && { http: checkRequest(http) }) }
 }
 
 /** What former workers of this page applied: answers to the calls it still waits for. Claimed jobs are read again from their box. */
-async function settledReplies(engine: Engine, client: string, unsettled: readonly number[]): Promise<Array<readonly [number, Reply]>> {
+async function settledReplies({ store: { connection } }: Engine, clients: readonly string[], unsettled: readonly number[]): Promise<Array<readonly [number, Reply]>> {
   if (unsettled.length === 0) return []
-  const stored = await reads.readReceipt(engine.store.connection, client)
+  const stored = (await Promise.all(clients.map((client) => reads.readReceipt(connection, client)))).flat()
   const applied = stored.flatMap(([ids, reply]) => ids.map((id, n) => [id, ids.length > 1 ? nthReply(reply as Reply, n) : reply as Reply] as const))
   // A call that waited left several; the last one is its answer.
   const wanted = new Map(applied.filter(([id]) => unsettled.includes(id)))
   return Promise.all([...wanted].map(async ([id, reply]) => {
     const claim = 'value' in reply ? reply.value as { readonly box?: number; readonly token?: string; readonly jobs?: unknown } | undefined : undefined
     if (typeof claim?.box !== 'number' || !Array.isArray(claim.jobs)) return [id, reply] as const
-    const lease = (await reads.readLeases(engine.store.connection, client)).find(({ box }) => box === claim.box)
-    return [id, { value: { ...claim, jobs: lease ? await reads.readBox(engine.store.connection, lease) : [] } }] as const
+    const leases = (await Promise.all(clients.map((client) => reads.readLeases(connection, client)))).flat()
+    const lease = leases.find(({ box }) => box === claim.box)
+    return [id, { value: { ...claim, jobs: lease ? await reads.readBox(connection, lease) : [] } }] as const
   }))
 }
 

@@ -1,12 +1,11 @@
 /** A request as the page hands it to the worker. */
-import { HoldfastError } from '../core/errors.ts'
+import { invalid } from '../core/errors.ts'
 import type { FetchInit } from '../queue.ts'
 import { snapshot } from './snapshot.ts'
 import type { RequestInput } from './request.ts'
 
 /** Its URL absolute, its headers as pairs, its body as the job's data; the worker checks what it says. */
 export function request(input: string | URL, { method, headers, body, json, ...unknown }: FetchInit): { readonly data: unknown; readonly http: RequestInput } {
-  const invalid = (field: string, problem: string): HoldfastError => new HoldfastError('VALIDATION', `${field} ${problem}`, { field })
   for (const key of Object.keys(unknown)) throw invalid(`init.${key}`, 'is not an option here: use method, headers, body, json')
   if (body !== undefined && json !== undefined) throw invalid('init.json', 'excludes body: give one of the two')
   if (body !== undefined && typeof body !== 'string') throw invalid('init.body', 'must be a string; for JSON use init.json')
@@ -17,6 +16,6 @@ export function request(input: string | URL, { method, headers, body, json, ...u
   if (json !== undefined && !pairs.some(([name]) => name.toLowerCase() === 'content-type')) pairs.push(['content-type', 'application/json'])
   return {
     data: json === undefined ? body : snapshot('init.json', json),
-    http: { url, method: method ?? (body === undefined && json === undefined ? 'GET' : 'POST'), headers: pairs, ...(json === undefined ? body === undefined ? {} : { body: 'text' } : { body: 'json' }) },
+    http: { url, method: method ?? (body === undefined && json === undefined ? 'GET' : 'POST'), headers: pairs, body: json !== undefined ? 'json' : body !== undefined ? 'text' : undefined },
   }
 }

@@ -1,8 +1,8 @@
 /** Handlers in the page: what they are given comes from the worker, what they say crosses to it. Loaded by the first `process`. */
-import { fromEnvelope, HoldfastError } from '../core/errors.ts'
+import { fromEnvelope, invalid, type HoldfastError } from '../core/errors.ts'
 import { systemClock as clock } from '../platform/clock.ts'
 import { taskQueue } from '../platform/task.ts'
-import type { Handler, Processor } from '../queue.ts'
+import type { Handler, Processor, ProcessOptions } from '../queue.ts'
 import { handlerAttempt } from '../runner/handler.ts'
 import { keyOf } from '../runner/key.ts'
 import { createRunner, type RunEnding, type Runner } from '../runner/runner.ts'
@@ -15,14 +15,14 @@ interface PageProcessor {
   readonly runner: Runner
   readonly queue: string
   readonly names: readonly string[] | undefined
-  readonly concurrency: number
+  readonly options: ProcessOptions
   /** Endings that no commit has confirmed: said again to a new worker. */
   readonly unsettled: Map<string, RunEnding>
   readonly held: Map<string, Held>
 }
 
 export interface PageProcessors {
-  process(queue: string, handlers: Handlers, concurrency: number): Promise<Processor>
+  process(queue: string, handlers: Handlers, options?: ProcessOptions): Promise<Processor>
   hear(message: ToProcessor): void
   /** A new worker: it adopts what runs here, and hears again of what has ended meanwhile. */
   resume(): void
@@ -37,7 +37,7 @@ const NOTHING: Held = { box: -1, token: '', seq: -1 }
 export function pageProcessors(request: (method: Method, args: readonly unknown[]) => Promise<unknown>, say: (message: ToHost) => void): PageProcessors {
   const processors = new Map<string, PageProcessor>()
 
-  async function process(queue: string, handlers: Handlers, concurrency: number): Promise<Processor> {
+  async function process(queue: string, handlers: Handlers, options: ProcessOptions = {}): Promise<Processor> {
     const id = crypto.randomUUID()
     const table = handlerTable(handlers)
     const unsettled = new Map<string, RunEnding>()
@@ -55,8 +55,8 @@ export function pageProcessors(request: (method: Method, args: readonly unknown[
       storeStep: async (key, step, value) => { await request('storeStep', [proof(key), step, value]) },
     }, handlerAttempt(table ? (name) => table.get(name) : () => handlers as Handler<never>))
     const names = table && [...table.keys()]
-    processors.set(id, { runner, queue, names, concurrency, unsettled, held })
-    try { await request('process', [id, queue, names, concurrency]) } catch (error) { processors.delete(id); throw error }
+    processors.set(id, { runner, queue, names, options, unsettled, held })
+    try { await request('process', [id, queue, names, options]) } catch (error) { processors.delete(id); throw error }
     return {
       pause: async () => { await request('pauseProcessor', [id, true]) },
       resume: async () => { await request('pauseProcessor', [id, false]) },
@@ -84,7 +84,7 @@ export function pageProcessors(request: (method: Method, args: readonly unknown[
   return {
     process, hear,
     resume() {
-      for (const [id, { queue, names, concurrency, unsettled }] of processors) request('process', [id, queue, names, concurrency]).then(() => {
+      for (const [id, { queue, names, options, unsettled }] of processors) request('process', [id, queue, names, options]).then(() => {
         if (unsettled.size > 0) say({ t: 'ended', processor: id, endings: [...unsettled.values()] })
       }, () => {})
     },
@@ -103,5 +103,3 @@ function handlerTable(handlers: Handlers): Map<string, Handler<never>> | undefin
   for (const [name, handler] of entries) if (typeof handler !== 'function') throw invalid(`handler.${name}`, 'must be a function')
   return new Map(entries)
 }
-
-const invalid = (field: string, problem: string): HoldfastError => new HoldfastError('VALIDATION', `${field} ${problem}`, { field })

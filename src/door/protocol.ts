@@ -10,12 +10,12 @@ import type { AttemptReport, Run, RunEnding } from '../runner/runner.ts'
 export type Method =
   | 'pushMany' | 'pull' | 'ackMany' | 'fail' | 'heartbeat' | 'report' | 'release' | 'snooze' | 'waitFor' | 'cancel' | 'promote' | 'update' | 'retry' | 'remove'
   | 'retryAll' | 'removeAll' | 'get' | 'list' | 'stats' | 'queues' | 'configure' | 'pause' | 'resume'
-  | 'process' | 'pauseProcessor' | 'stopProcessor' | 'idle' | 'steps' | 'storeStep' | 'close'
+  | 'process' | 'pauseProcessor' | 'stopProcessor' | 'idle' | 'steps' | 'storeStep' | 'storage' | 'close'
 
 export type ToHost =
   | { readonly t: 'call'; readonly id: number; readonly method: Method; readonly args: readonly unknown[] }
   /** Pushes of one microtask into one queue: separate calls, one operation. */
-  | { readonly t: 'pushes'; readonly queue: string; readonly ids: readonly number[]; readonly items: readonly PushInput[] }
+  | { readonly t: 'pushes'; readonly queue: string; readonly ids: number[]; readonly items: PushInput[] }
   /** The caller no longer waits. */
   | { readonly t: 'forget'; readonly id: number }
   | { readonly t: 'ended'; readonly processor: string; readonly endings: readonly RunEnding[] }
@@ -26,7 +26,7 @@ export type ToHost =
   | { readonly t: 'suspend'; readonly on: boolean }
 
 /** A push as it crosses. */
-export interface PushInput { readonly name: string; readonly data: unknown; readonly options?: PushOptions; readonly http?: RequestInput }
+export interface PushInput { readonly name: string; readonly data: unknown; readonly options?: PushOptions | undefined; readonly http?: RequestInput }
 
 export type Reply = { readonly value: unknown } | { readonly error: ErrorEnvelope }
 
@@ -37,6 +37,8 @@ export type ToCaller =
   /** The answers to `pushes` that were stored: the n-th call's job is the n-th of the run. */
   | { readonly t: 'pushed'; readonly ids: readonly number[]; readonly run: IdRun }
   | { readonly t: 'events'; readonly events: readonly QueueEvent[] }
+  /** The database's generation, to be remembered elsewhere. */
+  | { readonly t: 'generation'; readonly generation: string }
 
 export type ToProcessor =
   | { readonly t: 'run'; readonly processor: string; readonly slots: number; readonly runs: readonly Run[] }
@@ -54,6 +56,10 @@ export interface Hello {
   readonly client: string
   readonly durability: 'strict' | 'relaxed'
   readonly online: boolean
+  /** The database's generation when this origin last used it. */
+  readonly generation?: string
+  /** As whom this page was known before. */
+  readonly former: readonly string[]
   /** Calls that a former worker may have applied. */
   readonly unsettled: readonly number[]
 }

@@ -5,5 +5,6 @@ export function realmHost(): MessagePort {
   const { port1, port2 } = new MessageChannel()
   exposeHost([], port1)
   port1.start()
+  port2.start()
   return port2
 }

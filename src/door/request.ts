@@ -1,7 +1,8 @@
 /** Checks a request at push, so that nothing is stored that can never be sent. */
 import { defaultOkStatuses } from '../core/http-answer.ts'
 import type { HttpRequest } from '../core/job.ts'
-import { invalid, wrong } from '../core/limits.ts'
+import { invalid } from '../core/errors.ts'
+import { wrong } from '../core/limits.ts'
 import { integer, listOf } from '../core/rules.ts'
 import type { FetchOptions } from '../queue.ts'
 
@@ -10,10 +11,10 @@ export interface RequestInput {
   readonly url: string
   readonly method: string
   readonly headers: ReadonlyArray<readonly [string, string]>
-  readonly body?: 'json' | 'text'
-  readonly idempotency?: FetchOptions['idempotency']
-  readonly okStatuses?: readonly number[]
-  readonly allowStoredCredentials?: boolean
+  readonly body: 'json' | 'text' | undefined
+  readonly idempotency?: FetchOptions['idempotency'] | undefined
+  readonly okStatuses?: readonly number[] | undefined
+  readonly allowStoredCredentials?: boolean | undefined
 }
 
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/

@@ -5,19 +5,22 @@ import { isFinal, type Job } from '../core/job.ts'
 import { parseLane } from '../core/lane.ts'
 import { checkSize, LIMITS } from '../core/limits.ts'
 import { present } from '../core/present.ts'
-import type { QueueEvent } from '../queue.ts'
+import type { QueueEvent, StorageHealth } from '../queue.ts'
 import type { Channel, Message } from '../platform/channel.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Connectivity } from '../platform/connectivity.ts'
 import type { Locks } from '../platform/locks.ts'
+import type { Estimate } from '../platform/quota.ts'
+import { describeError } from '../runner/outcome.ts'
 import type { RunEnding } from '../runner/runner.ts'
 import type { Committed } from '../store/committer.ts'
 import * as operations from '../store/operations.ts'
-import { getJob, wasGiven, readBox, readLeases } from '../store/reads.ts'
+import { getJob, wasGiven, readBox, readGeneration, readLeases } from '../store/reads.ts'
 import type { QueueRow } from '../store/schema.ts'
 import { openStore, type Store } from '../store/store.ts'
 import type { Env } from '../store/work.ts'
 import { ProcessorState, type ProcessorOptions } from './processor.ts'
+import { createSpace, type Space } from './space.ts'
 import { createUpkeep } from './upkeep.ts'
 
 export interface EngineOptions {
@@ -26,6 +29,7 @@ export interface EngineOptions {
   /** The page whose calls it answers. */
   readonly client: string
   readonly durability: 'strict' | 'relaxed'
+  readonly factory: IDBFactory
   readonly clock: Clock
   readonly locks: Locks
   readonly connectivity: Connectivity
@@ -34,6 +38,11 @@ export interface EngineOptions {
   readonly random: () => number
   /** 128 random bits as text. */
   readonly token: () => string
+  readonly estimate: Estimate
+  /** The database's generation when this origin last used it. */
+  readonly generation?: string | undefined
+  /** Called with the database's generation when it is not that one. */
+  readonly generated: (generation: string) => void
   /** Called with the queues that hold requests, now and then. */
   readonly requests: (queues: readonly string[]) => void
   /** Events for this realm's listeners. */
@@ -42,6 +51,7 @@ export interface EngineOptions {
 
 export interface Engine {
   readonly store: Store
+  readonly space: Space
   /** An owner whose lock is held by this realm or its page, and for which this engine beats. */
   adopt(owner: string): Promise<void>
   process(options: ProcessorOptions): Promise<void>
@@ -63,6 +73,8 @@ export interface Engine {
   drain(): Promise<void>
   /** Whether anyone here wants events. */
   listen(listening: boolean): void
+  /** How the storage is. */
+  health(): Promise<Omit<StorageHealth, 'persisted'>>
   close(): Promise<void>
 }
 
@@ -84,22 +96,36 @@ export function createEngine(options: EngineOptions): Engine {
   let othersListen = false
   let closed = false
   let suspended = false
-  let degraded = false
+  let degraded: string | undefined
 
   const env = (): Env => ({ now: clock.now(), random, token, heard: listening || othersListen })
   const store = openStore(name, {
-    client: options.client, durability: options.durability, env, sleep: (ms) => new Promise((resolve) => { clock.after(ms, resolve) }), committed,
-    failed(error) { if (!degraded) { degraded = true; say([{ type: 'degraded', at: clock.now(), message: error instanceof Error ? error.message : String(error) }]) } },
+    factory: options.factory, client: options.client, durability: options.durability, env, after: (ms, call) => clock.after(ms, call), committed,
+    health(trouble) {
+      degraded = trouble === undefined ? undefined : describeError(trouble).message
+      say([{ type: degraded === undefined ? 'recovered' : 'degraded', at: clock.now(), ...present({ message: degraded }) }])
+    },
     outdated() { say([{ type: 'outdated', at: clock.now() }]) },
   })
   const { committer, connection } = store
   const channel: Channel = options.channel(`holdfast:${name}`, heard)
   const upkeep = createUpkeep({ name, store, clock, locks, owners: () => owners, held: (owner) => [...processors.values()].some((p) => p.options.owner === owner && p.held.size > 0), check: checkLeases, wakeAll, queues: looked, log() { connection.drop() } })
 
+  const space = createSpace(options.estimate, () => { say([{ type: 'storage-low', at: clock.now() }]) })
+  void space.look()
+
+  let { generation } = options
+  /** Another generation than before: what was stored is gone. */
+  function generationIs(found: string): void {
+    if (generation !== undefined) say([{ type: 'storage-lost', at: clock.now() }])
+    generation = found
+    options.generated(found)
+  }
+
   // ---- what is told and heard ----
 
-  function committed({ events, wakes, summons, finals, dueAt }: Committed): void {
-    if (degraded) { degraded = false; say([{ type: 'recovered', at: clock.now() }]) }
+  function committed({ events, wakes, summons, finals, dueAt, generation: found }: Committed): void {
+    if (found !== generation) generationIs(found)
     for (const job of finals) for (const settle of waiters.get(job.id) ?? []) settle(job)
     if (listening && events.length > 0) options.hear(events)
     const message: Message = present({
@@ -162,6 +188,7 @@ export function createEngine(options: EngineOptions): Engine {
   /** Names that nobody has a handler for, told once. */
   const unhandled = new Set<string>()
   function looked(rows: readonly QueueRow[], leader: boolean): void {
+    if (leader) void space.look()
     options.requests(rows.filter(({ http }) => http).map(({ queue }) => queue))
     for (const { queue, lanes, processors: shares } of leader ? rows : []) for (const lane of Object.keys(lanes)) {
       const { name: job, origin } = parseLane(lane)
@@ -284,7 +311,7 @@ export function createEngine(options: EngineOptions): Engine {
   }
 
   return {
-    store,
+    store, space,
 
     async adopt(owner) {
       owners.add(owner)
@@ -380,6 +407,12 @@ export function createEngine(options: EngineOptions): Engine {
     listen(on) {
       listening = on
       if (on) channel.post({ listening: true })
+    },
+
+    async health() {
+      await space.look()
+      const made = await readGeneration(connection).catch(() => generation)
+      return present({ state: degraded === undefined ? 'ok' as const : 'degraded' as const, reason: degraded, ...space.estimate, low: space.low, durability: options.durability, generation: made ?? '' })
     },
 
     async close() {

@@ -6,7 +6,8 @@ import { isHoldfastError, toEnvelope } from '../core/envelope.ts'
 import { HoldfastError } from '../core/errors.ts'
 import type { Job } from '../core/job.ts'
 import type { QueueEvent } from '../queue.ts'
-import type { Connection } from './connection.ts'
+import { isOwnFault, type Connection } from './connection.ts'
+import { receiptOf } from './reads.ts'
 import { ROOMS, type ReceiptRow, type Room } from './schema.ts'
 import { Tx, type Key } from './tx.ts'
 import { Work, type Env, type Memory } from './work.ts'
@@ -34,6 +35,7 @@ export interface Committed {
   readonly summons: ReadonlySet<string>
   readonly finals: readonly Job[]
   readonly dueAt: number
+  readonly generation: string
 }
 
 export interface Committer {
@@ -49,6 +51,8 @@ type Outcome = { readonly ok: true; readonly value: unknown } | { readonly ok: f
 const replyOf = (call: NonNullable<Operation<unknown>['call']>, outcome: Outcome): unknown =>
   outcome.ok ? { value: call.reply(outcome.value) } : { error: toEnvelope(outcome.error) }
 
+const UNKNOWN = 'The database failed, and cannot say whether this was stored'
+
 function storageError(error: unknown): HoldfastError {
   if (isHoldfastError(error)) return error
   const { name, message } = error instanceof Error ? error : { name: 'Error', message: String(error) }
@@ -61,6 +65,7 @@ function storageError(error: unknown): HoldfastError {
 const answersOf = (group: readonly Waiting[], outcomes: readonly Outcome[]): ReceiptRow['replies'] =>
   group.flatMap(({ operation: { call } }, i) => { const outcome = outcomes[i]; return call && outcome ? [[call.ids, replyOf(call, outcome)] as const] : [] })
 
+interface Done { readonly outcomes: readonly Outcome[]; readonly work: Work }
 interface Waiting { readonly operation: Operation<unknown>; resolve(value: unknown): void; reject(error: unknown): void }
 
 export interface CommitterOptions {
@@ -68,17 +73,20 @@ export interface CommitterOptions {
   readonly client: string
   readonly env: () => Env
   readonly strict: boolean
+  readonly sleep: (ms: number) => Promise<void>
   readonly committed: (committed: Committed) => void
-  readonly failed: (error: unknown) => void
+  /** The storage cannot be used; without an error: it can again. */
+  readonly health: (trouble?: unknown) => void
 }
 
+const TRIES = 3
 const MAX_GROUP = 5000
 
 /** A wide scope costs time at every transaction. */
 const scopeOf = (group: readonly Waiting[]): Room[] =>
   group.every(({ operation }) => operation.rooms) ? [...new Set<Room>(['meta', 'receipts', ...group.flatMap(({ operation }) => operation.rooms ?? [])])] : [...ROOMS]
 
-export function createCommitter(connection: Connection, { client, env, strict, committed, failed }: CommitterOptions): Committer {
+export function createCommitter(connection: Connection, { client, env, strict, sleep, committed, health }: CommitterOptions): Committer {
   const waiting: Waiting[] = []
   let running: Promise<void> | undefined
   /** What the client has not confirmed. */
@@ -86,6 +94,9 @@ export function createCommitter(connection: Connection, { client, env, strict, c
   let memory: Memory | undefined
   /** Whether the last commit found the database as the one before had left it: while other tabs write too, remembering does not pay. */
   let undisturbed = false
+  const me = env().token()
+  let commits = 0
+  let ill = false
 
   /** The next operations that may share a transaction. */
   function nextGroup(): Waiting[] {
@@ -98,32 +109,65 @@ export function createCommitter(connection: Connection, { client, env, strict, c
     while (waiting.length > 0) {
       const group = nextGroup()
       try { await commit(group) } catch (error) {
-        failed(error)
+        const alone = group.length > 1 && isOwnFault(error)
         const first = group.filter(({ operation }) => operation.ending)
         const then = group.filter(({ operation }) => !operation.ending)
-        if (group.length === 1) group[0]?.reject(storageError(error))
-        else for (const one of [...first, ...then]) await commit([one]).catch((cause: unknown) => { one.reject(storageError(cause)) })
+        for (const one of [...first, ...then]) await (alone ? commit([one]) : Promise.reject(error as Error)).catch((cause: unknown) => { one.reject(storageError(cause)) })
       }
     }
     running = undefined
   }
 
-  /** One transaction. Settles its operations when it is complete; throws when it aborted, having settled none. */
+  /** Settles the operations of a group once they are stored; throws when they are not, having settled none. What the storage failed to do is tried again. */
   async function commit(group: readonly Waiting[]): Promise<void> {
+    const stamp = `${me}:${++commits}`
+    let trouble: unknown
+    /** What was asked for, and may have been done all the same. */
+    let sent: Done | undefined
+    for (let n = 1; n <= (ill ? 1 : TRIES); n++) {
+      if (n > 1) await sleep(25 * 4 ** n)
+      try {
+        const done = sent && await wasApplied(stamp) ? sent : await attempt(group, stamp, (what) => { sent = what })
+        if (ill) { ill = false; health() }
+        conclude(group, done)
+        return
+      } catch (error) {
+        memory = undefined
+        if (isOwnFault(error)) throw error
+        trouble = error
+      }
+    }
+    if (!ill) { ill = true; health(trouble) }
+    throw sent ? new HoldfastError('STORAGE', UNKNOWN, { unknown: true }, trouble) : trouble
+  }
+
+  /** Whether the last commit of this realm is that of `stamp`. Asks after whatever is still on its way. */
+  const wasApplied = (stamp: string): Promise<boolean> => connection.use(async (db) => (await receiptOf(new Tx(db.transaction(['meta', 'receipts'])), client))?.commit === stamp)
+
+  async function attempt(group: readonly Waiting[], stamp: string, sending: (done: Done) => void): Promise<Done> {
+    const remembered = undisturbed && memory && group.every(({ operation: { needs, alone } }) => !alone && needs?.every(([room, key]) => memory && Work.remembers(memory, room, key))) ? memory : undefined
+    const done = (remembered && await transact(group, stamp, sending, remembered)) ?? await transact(group, stamp, sending, undefined)
+    if (!done) throw new Error('read afresh, yet out of date')
+    return done
+  }
+
+  /** One transaction; undefined when what was remembered turned out to be out of date, so that nothing was done. */
+  function transact(group: readonly Waiting[], stamp: string, sending: (done: Done) => void, remembered: Memory | undefined): Promise<Done | undefined> {
     const durability = strict && !group.every(({ operation }) => operation.relaxed) ? 'strict' : 'relaxed'
-    const attempt = (remembered: Memory | undefined): Promise<{ readonly outcomes: Outcome[]; readonly work: Work } | undefined> => connection.use(async (db) => {
+    return connection.use(async (db) => {
       const tx = new Tx(db.transaction(scopeOf(group), 'readwrite', { durability }))
-      const view = new Work(tx, env(), remembered)
-      const unchanged = remembered ? view.unchanged(remembered.version) : Promise.resolve(true)
+      const work = new Work(tx, env(), remembered)
+      const unchanged = remembered ? work.unchanged(remembered) : Promise.resolve(true)
       unchanged.catch(() => {})
       try {
-        const settled = await run(view, group)
-        const answers = answersOf(group, settled)
-        view.flush(answers.length > 0 ? { client, replies: [...replies, ...answers] } : undefined)
+        const outcomes = await run(work, group)
+        work.flush({ client, commit: stamp, at: work.now, replies: [...replies, ...answersOf(group, outcomes)] })
         if (!await unchanged) { tx.raw.abort(); return undefined }
+        const done = { outcomes, work }
+        sending(done)
         tx.raw.commit()
         await tx.done
-        return { outcomes: settled, work: view }
+        return done
       } catch (error) {
         try { tx.raw.abort() } catch { /* it has ended by itself */ }
         // What went wrong on remembered rows that were out of date has not gone wrong.
@@ -131,11 +175,9 @@ export function createCommitter(connection: Connection, { client, env, strict, c
         throw tx.raw.error ?? error
       }
     })
-    const remembered = undisturbed && memory && group.every(({ operation: { needs, alone } }) => !alone && needs?.every(([room, key]) => memory && Work.remembers(memory, room, key))) ? memory : undefined
-    let done = remembered && await attempt(remembered)
-    done ??= await attempt(undefined)
-    if (!done) throw new Error('read afresh, yet out of date')
-    const { outcomes, work } = done
+  }
+
+  function conclude(group: readonly Waiting[], { outcomes, work }: Done): void {
     const before = memory
     memory = work.memory(before)
     undisturbed = work.found(before)

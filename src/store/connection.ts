@@ -3,56 +3,81 @@ import { HoldfastError } from '../core/errors.ts'
 import { openDatabase } from './schema.ts'
 
 export interface Connection {
-  /** Runs `use` on an open database; reopens it once when the handle turns out to be dead before anything was asked of it. */
+  /** Runs `use` on an open database. What takes longer than 10 s is given up, and the handle with it. */
   use<T>(use: (db: IDBDatabase) => Promise<T>): Promise<T>
   /** Forgets the handle, so that the next use opens anew. */
   drop(): void
   close(): void
 }
 
-export interface ConnectionEvents { outdated(): void; sleep(ms: number): Promise<void> }
+export interface ConnectionOptions {
+  readonly factory: IDBFactory
+  /** For a database that has to be made. */
+  readonly generation: () => string
+  /** Calls back once after `ms`; returns how to stop it. */
+  readonly after: (ms: number, call: () => void) => () => void
+  /** A newer version of the database took over, which this code cannot use. */
+  readonly outdated: () => void
+}
 
 const OPEN_TRIES = 3
-const OPEN_WATCHDOG_MS = 10_000
+const WATCHDOG_MS = 10_000
 
-export function connect(name: string, generation: string, events: ConnectionEvents): Connection {
+/** An error of one transaction's own making; any other is the storage's, and may be over after opening it again. */
+export const isOwnFault = (error: unknown): boolean =>
+  error instanceof HoldfastError || (error instanceof Error && /^(Quota|Data|Constraint|DataClone|Type|Range|Reference)\w*Error$/.test(error.name)) || (error instanceof Error && error.name === 'Error')
+
+export function connect(name: string, { factory, generation, after, outdated }: ConnectionOptions): Connection {
   let handle: Promise<IDBDatabase> | undefined
   let closed = false
-  const drop = (): void => { handle = undefined }
 
-  const openOnce = (): Promise<IDBDatabase> => {
-    const opening = openDatabase(name, generation, { outdated: () => { drop(); events.outdated() }, lost: drop })
-    const late = events.sleep(OPEN_WATCHDOG_MS).then(() => { throw new Error(`opening the database took more than ${OPEN_WATCHDOG_MS} ms`) })
-    opening.catch(() => {})
-    return Promise.race([opening, late])
+  const sleep = (ms: number): Promise<void> => new Promise((resolve) => { after(ms, resolve) })
+
+  function within<T>(what: string, work: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const stop = after(WATCHDOG_MS, () => { reject(new DOMException(`${what} took more than ${WATCHDOG_MS} ms`, 'TimeoutError')) })
+      work.then(resolve, reject).finally(stop)
+    })
   }
 
-  const open = async (): Promise<IDBDatabase> => {
+  /** A handle that comes too late is of no use to anybody, and would stand in the way of an upgrade. */
+  function openOnce(): Promise<IDBDatabase> {
+    const opening = openDatabase(factory, name, generation(), { replaced: drop, outdated: () => { drop(); outdated() } })
+    return within('opening the database', opening).catch((error: unknown) => { opening.then((db) => { db.close() }, () => {}); throw error })
+  }
+
+  async function open(): Promise<IDBDatabase> {
     for (let n = 1; ; n++) {
       try { return await openOnce() } catch (error) {
-        if (error instanceof Error && error.name === 'VersionError')
-          throw new HoldfastError('STORAGE', 'The database was upgraded by a newer version of this app: reload this tab', { name }, error)
-        if (n >= OPEN_TRIES) throw new HoldfastError('STORAGE', `The database could not be opened: ${error instanceof Error ? error.message : String(error)}`, { name }, error)
-        await events.sleep(100 * 4 ** n)
+        if (error instanceof HoldfastError || n >= OPEN_TRIES || closed) throw error
+        await sleep(100 * 4 ** n)
       }
     }
   }
 
-  const current = (): Promise<IDBDatabase> => {
+  function current(): Promise<IDBDatabase> {
     if (closed) return Promise.reject(new HoldfastError('CLOSED', 'The queue is closed'))
-    if (!handle) { const opening = open(); handle = opening; opening.catch(() => { if (handle === opening) drop() }) }
-    return handle
+    if (handle) return handle
+    const opening = open()
+    handle = opening
+    opening.catch(() => { if (handle === opening) handle = undefined })
+    return opening
+  }
+
+  function drop(): void {
+    handle?.then((db) => { db.close() }, () => {})
+    handle = undefined
   }
 
   return {
+    drop,
     async use(use) {
-      try { return await use(await current()) } catch (error) {
-        if (!(error instanceof Error) || error.name !== 'InvalidStateError') throw error
-        drop()
-        return use(await current())
+      const db = await current()
+      try { return await within('the database', use(db)) } catch (error) {
+        if (!isOwnFault(error)) drop()
+        throw error
       }
     },
-    drop,
-    close() { closed = true; handle?.then((db) => { db.close() }, () => {}); handle = undefined },
+    close() { closed = true; drop() },
   }
 }

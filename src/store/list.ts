@@ -37,10 +37,10 @@ function decode(text: string | undefined): Cursor {
 function matches(job: Job, filter: Filter & { readonly search?: string }): boolean {
   return (filter.queue === undefined || job.queue === filter.queue) && (filter.name === undefined || job.name === filter.name)
     && (filter.tag === undefined || job.tags?.includes(filter.tag) === true) && (filter.fingerprint === undefined || job.fingerprint === filter.fingerprint)
-    && (filter.ids === undefined || filter.ids.includes(job.id)) && (filter.search === undefined || found(job, filter.search.toLowerCase()))
+    && (filter.ids === undefined || filter.ids.includes(job.id)) && (filter.search === undefined || mentions(job, filter.search.toLowerCase()))
 }
 
-function found(job: Job, text: string): boolean {
+function mentions(job: Job, text: string): boolean {
   const error = job.attempts?.[job.attempts.length - 1]?.error
   const fields = [job.name, job.id, ...(job.tags ?? []), job.reason ?? '', error?.name ?? '', error?.message ?? '', job.http?.url ?? '']
   return fields.some((field) => field.toLowerCase().includes(text)) || textOf(job.data).toLowerCase().includes(text)
@@ -133,23 +133,28 @@ export async function listJobs(connection: Connection, filter: ListFilter): Prom
   const jobs: Job[] = []
   let at = decode(filter.cursor)
   while (at.room < LISTED.length && jobs.length < limit) {
-    at = await read(connection, async (tx) => {
-      const until = performance.now() + SLICE_MS
-      let next = at
-      do {
-        const state = LISTED[next.room]
-        if (state === undefined) return next
-        const rows = visits(state) ? await rowsOf(tx, state, filter.queue, next.after) : []
-        if (rows.length === 0) next = { room: next.room + 1, after: null }
-        for (const { key, job } of rows) {
-          next = { room: next.room, after: key }
-          if ((wanted && !wanted.has(job.state)) || !matches(job, filter)) continue
-          jobs.push(await whole(tx, job))
-          if (jobs.length === limit) return next
-        }
-      } while (performance.now() < until)
-      return next
-    })
+    const slice = await read(connection, (tx) => readSlice(tx, at, limit - jobs.length))
+    jobs.push(...slice.jobs)
+    at = slice.next
   }
   return present({ jobs, cursor: at.room < LISTED.length ? encode(at) : undefined })
+
+  async function readSlice(tx: Tx, from: Cursor, most: number): Promise<{ readonly jobs: readonly Job[]; readonly next: Cursor }> {
+    const until = performance.now() + SLICE_MS
+    const found: Job[] = []
+    let next = from
+    do {
+      const state = LISTED[next.room]
+      if (state === undefined) break
+      const rows = visits(state) ? await rowsOf(tx, state, filter.queue, next.after) : []
+      if (rows.length === 0) next = { room: next.room + 1, after: null }
+      for (const { key, job } of rows) {
+        next = { room: next.room, after: key }
+        if ((wanted && !wanted.has(job.state)) || !matches(job, filter)) continue
+        found.push(await whole(tx, job))
+        if (found.length === most) return { jobs: found, next }
+      }
+    } while (performance.now() < until)
+    return { jobs: found, next }
+  }
 }

@@ -3,14 +3,17 @@ import { seqOf } from '../core/seq.ts'
 import { STATES, type Job, type State } from '../core/job.ts'
 import { present } from '../core/present.ts'
 import type { Counts, QueueStats } from '../queue.ts'
-import type { Connection } from './connection.ts'
+import { isOwnFault, type Connection } from './connection.ts'
 import { locate } from './rooms.ts'
 import { ROOMS, type LeaseRow, type QueueRow, type ReceiptRow, type Room } from './schema.ts'
 import { Tx } from './tx.ts'
 import { emptyCounts } from './work.ts'
 
-/** Reads in one transaction. */
-export const read = <T>(connection: Connection, use: (tx: Tx) => Promise<T>, rooms: readonly Room[] = ROOMS): Promise<T> => connection.use((db) => use(new Tx(db.transaction(rooms))))
+/** Reads in one transaction; once more where the storage had failed. */
+export function read<T>(connection: Connection, use: (tx: Tx) => Promise<T>, rooms: readonly Room[] = ROOMS): Promise<T> {
+  const once = (): Promise<T> => connection.use((db) => use(new Tx(db.transaction(rooms))))
+  return once().catch((error: unknown) => isOwnFault(error) ? Promise.reject(error as Error) : once())
+}
 
 /** A job with its data, wherever that is kept. */
 export const whole = async (tx: Tx, job: Job): Promise<Job> => job.large ? { ...job, data: (await tx.get('payloads', job.seq))?.data } : job
@@ -30,6 +33,8 @@ export async function getJob(connection: Connection, id: string): Promise<Job | 
 /** Whether an id was ever given, so that a job that is not there is known to be gone. */
 export const wasGiven = (connection: Connection, id: string): Promise<boolean> =>
   read(connection, async (tx) => (seqOf(id) ?? Infinity) < ((await tx.get('meta', 'main'))?.next ?? 0), ['meta'])
+
+export const readGeneration = (connection: Connection): Promise<string | undefined> => read(connection, async (tx) => (await tx.get('meta', 'main'))?.generation, ['meta'])
 
 /** Of a processor's leased jobs the first `has` run, since it starts them in order; what was pulled by hand counts as running. */
 export function isStarted(queue: QueueRow | undefined, lease: LeaseRow, seq: number): boolean {
@@ -84,11 +89,12 @@ export const readBox = (connection: Connection, lease: LeaseRow): Promise<Job[]>
   return Promise.all((jobs ?? []).map((job) => whole(tx, job)))
 }, ['boxes', 'payloads'])
 
+export async function receiptOf(tx: Tx, client: string): Promise<ReceiptRow | undefined> {
+  const [meta, row] = await Promise.all([tx.get('meta', 'main'), tx.get('receipts', client)])
+  return meta?.receipt?.client === client ? meta.receipt : row
+}
 export const readReceipt = (connection: Connection, client: string): Promise<ReceiptRow['replies']> =>
-  read(connection, async (tx) => {
-    const [meta, row] = await Promise.all([tx.get('meta', 'main'), tx.get('receipts', client)])
-    return (meta?.receipt?.client === client ? meta.receipt : row)?.replies ?? []
-  }, ['meta', 'receipts'])
+  read(connection, async (tx) => (await receiptOf(tx, client))?.replies ?? [], ['meta', 'receipts'])
 
 export const readSteps = (connection: Connection, seq: number): Promise<Record<string, unknown>> => read(connection, async (tx) => {
   const rows = await tx.all('steps', IDBKeyRange.bound([seq], [seq, []]))

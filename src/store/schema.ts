@@ -1,7 +1,9 @@
 /** The database: its type, its version and its upgrades, which only ever add. */
 import type { Counts, QueueSettings } from '../queue.ts'
 import type { Gate } from '../core/gate.ts'
+import { HoldfastError } from '../core/errors.ts'
 import type { HttpRequest, Job, LogLine } from '../core/job.ts'
+import { Tx } from './tx.ts'
 
 export const VERSION = 1
 
@@ -104,12 +106,14 @@ export interface MetaRow {
   readonly lastMs: number
   /** Grows with every commit that changed anything: who finds it unchanged may trust what it remembers. */
   readonly version: number
-  /** The receipt of whoever committed a call last: in this row, which every commit writes anyway, it costs none of its own. */
+  /** The receipt of whoever committed last: in this row, which every commit writes anyway, it costs none of its own. */
   readonly receipt?: ReceiptRow
+  /** The oldest schema version that may still write here; absent: any. */
+  readonly needs?: number
 }
 
-/** What a client's last commits answered, until it says it has heard. */
-export interface ReceiptRow { readonly client: string; readonly replies: ReadonlyArray<readonly [calls: readonly number[], reply: unknown]> }
+/** A client's last commit, by which one that was applied but reported as failed is known; and what its last commits answered, until it says it has heard. */
+export interface ReceiptRow { readonly client: string; readonly commit: string; readonly at: number; readonly replies: ReadonlyArray<readonly [calls: readonly number[], reply: unknown]> }
 
 export interface Schema {
   waiting: { key: PageKey; value: PageRow }
@@ -193,25 +197,40 @@ export const bucketsOf = (seqs: Iterable<number>): number[] => {
 }
 
 export interface OpenEvents {
-  /** A newer version wants in: this connection has been closed. */
+  /** The browser closed the connection, or another tab deletes or upgrades the database. */
+  replaced(): void
+  /** The database was upgraded to a version that this code cannot use. */
   outdated(): void
-  /** The browser closed the connection. */
-  lost(): void
 }
 
-export function openDatabase(name: string, generation: string, events: OpenEvents): Promise<IDBDatabase> {
-  return new Promise((resolve, reject) => {
-    const request = indexedDB.open(`holdfast:${name}`, VERSION)
-    request.onupgradeneeded = ({ oldVersion }) => { if (oldVersion < 1) createRooms(request.result, generation) }
-    request.onerror = () => { reject(request.error) }
-    request.onsuccess = () => {
-      const db = request.result
-      db.onversionchange = () => { db.close(); events.outdated() }
-      db.onclose = () => { events.lost() }
-      resolve(db)
+const databaseName = (name: string): string => `holdfast:${name}`
+
+const opened = (request: IDBOpenDBRequest): Promise<IDBDatabase> => new Promise((resolve, reject) => {
+  request.onsuccess = () => { resolve(request.result) }
+  request.onerror = () => { reject(request.error) }
+})
+
+/** Upgrades only ever add, so a newer version can be used as long as it does not say that it must not be. */
+export async function openDatabase(factory: IDBFactory, name: string, generation: string, events: OpenEvents): Promise<IDBDatabase> {
+  const request = factory.open(databaseName(name), VERSION)
+  request.onupgradeneeded = ({ oldVersion }) => { if (oldVersion < 1) createRooms(request.result, generation) }
+  let db: IDBDatabase
+  try { db = await opened(request) } catch (error) {
+    if (!(error instanceof Error) || error.name !== 'VersionError') throw error
+    db = await opened(factory.open(databaseName(name)))
+    const [meta] = await new Tx(db.transaction(['meta'])).all('meta')
+    if ((meta?.needs ?? 1) > VERSION) {
+      db.close()
+      events.outdated()
+      throw new HoldfastError('STORAGE', 'The database was upgraded by a newer version of this app: reload this tab', { name }, error)
     }
-  })
+  }
+  db.onversionchange = () => { db.close(); events.replaced() }
+  db.onclose = () => { events.replaced() }
+  return db
 }
+
+export const deleteDatabase = (factory: IDBFactory, name: string): Promise<unknown> => opened(factory.deleteDatabase(databaseName(name)))
 
 function createRooms(db: IDBDatabase, generation: string): void {
   for (const [room, { key, numbered, indexes = {}, lists = [] }] of Object.entries(LAYOUT)) {

@@ -10,19 +10,24 @@ export interface Store {
 }
 
 export interface StoreOptions {
+  readonly factory: IDBFactory
   /** Whose calls are answered here. */
   readonly client: string
   readonly durability: 'strict' | 'relaxed'
   readonly env: () => Env
-  readonly sleep: (ms: number) => Promise<void>
+  /** Calls back once after `ms`; returns how to stop it. */
+  readonly after: (ms: number, call: () => void) => () => void
   readonly committed: (committed: Committed) => void
-  readonly failed: (error: unknown) => void
+  /** The storage cannot be used; without an error: it can again. */
+  readonly health: (trouble?: unknown) => void
   readonly outdated: () => void
 }
 
-export function openStore(name: string, { client, durability, env, sleep, committed, failed, outdated }: StoreOptions): Store {
-  const connection = connect(name, env().token(), { sleep, outdated })
-  const committer = createCommitter(connection, { client, env, strict: durability === 'strict', committed, failed })
+export function openStore(name: string, { factory, client, durability, env, after, committed, health, outdated }: StoreOptions): Store {
+  const connection = connect(name, { factory, generation: () => env().token(), after, outdated })
+  const committer = createCommitter(connection, {
+    client, env, strict: durability === 'strict', committed, health, sleep: (ms) => new Promise((resolve) => { after(ms, resolve) }),
+  })
   return {
     connection, committer,
     async close() { await committer.idle(); connection.close() },

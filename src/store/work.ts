@@ -14,7 +14,7 @@ const HISTORY_JOBS = 256
 interface Entry { readonly room: Room; readonly key: IDBValidKey; readonly row: unknown; readonly dirty: boolean; readonly add: boolean }
 
 /** Rows that most transactions need, as a realm last saw them. */
-export interface Memory { readonly version: number; readonly rows: ReadonlyMap<string, Entry> }
+export interface Memory { readonly generation: string; readonly version: number; readonly rows: ReadonlyMap<string, Entry> }
 
 const REMEMBERED: ReadonlySet<Room> = new Set<Room>(['meta', 'queues', 'leases', 'origins'])
 
@@ -65,17 +65,17 @@ export class Work {
   /** What this realm may remember once this is committed, given what it remembered before. */
   memory(before: Memory | undefined): Memory {
     const { version } = this.meta
-    const rows = new Map(before?.version === this.#version ? before.rows : [])
+    const rows = new Map(this.found(before) ? before?.rows : [])
     for (const [id, { room, key, row }] of this.#rows) {
       if (!REMEMBERED.has(room)) continue
       if (row === undefined) rows.delete(id)
       else rows.set(id, { room, key, row, dirty: false, add: false })
     }
-    return { version, rows }
+    return { generation: this.generation, version, rows }
   }
 
   /** Whether the database was as `before` had left it. */
-  found(before: Memory | undefined): boolean { return before?.version === this.#version }
+  found(before: Memory | undefined): boolean { return before?.version === this.#version && before.generation === this.generation }
 
   /** Whether `key` need not be read. */
   static remembers(memory: Memory, room: Room, key: IDBValidKey): boolean { return memory.rows.has(idOf(room, key)) }
@@ -148,11 +148,6 @@ export class Work {
     if (meta.lastMs >= this.now) return meta.lastMs
     this.put('meta', 'main', { ...meta, lastMs: this.now })
     return this.now
-  }
-
-  forgetReceipt(client: string): void {
-    const { receipt, ...meta } = this.meta
-    if (receipt?.client === client) this.put('meta', 'main', meta)
   }
 
   // ---- endings, gathered so that those of one commit share rows ----
@@ -258,25 +253,28 @@ export class Work {
 
   get events(): readonly QueueEvent[] { return this.#events }
 
+  get generation(): string { return this.meta.generation }
+
   // ---- the end ----
 
   /** Whether the database still has the version that was remembered; asked first, so that all else may go on meanwhile. */
-  async unchanged(version: number): Promise<boolean> {
-    return (await this.#tx.get('meta', 'main'))?.version === version
+  async unchanged({ version, generation }: Memory): Promise<boolean> {
+    const meta = await this.#tx.get('meta', 'main')
+    return meta?.version === version && meta.generation === generation
   }
 
   /**
    * Issues all writes: deletes first, so that a page may take a key that was freed. A write that fails aborts the transaction, and is reported there.
-   * `receipt`: what the client learns from this commit.
+   * `receipt` is by what it will be known.
    */
-  flush(receipt?: ReceiptRow): void {
+  flush(receipt: ReceiptRow): void {
     this.#flushEnded()
     this.#version = this.meta.version
     const changed = this.#ranges.length > 0 || [...this.#rows.values(), ...this.#views.values()].some(({ dirty }) => dirty)
     if (!changed) return
     const { receipt: last } = this.meta
-    if (receipt && last && last.client !== receipt.client) this.put('receipts', last.client, last)
-    this.put('meta', 'main', { ...this.meta, version: this.#version + 1, ...present({ receipt: receipt ?? last }) })
+    if (last && last.client !== receipt.client) this.put('receipts', last.client, last)
+    this.put('meta', 'main', { ...this.meta, version: this.#version + 1, receipt })
     // Thousands of small writes: a promise for each would cost more than the write.
     const tx = this.#tx.raw
     const plans = [...this.#views.values()].filter(({ dirty }) => dirty).map(({ view }) => ({ view, ...changes(view) }))

@@ -101,8 +101,8 @@ it('keeps the page\'s part within 6000 bytes, minified and compressed', async ()
   expect(size).toBeLessThanOrEqual(6000)
 })
 
-it('keeps the worker within 30 000 bytes as it is shipped, compressed', () => {
+it('keeps the worker within 32 000 bytes as it is shipped, compressed', () => {
   const size = gzipSync(readFileSync(join(installed, 'dist/worker.js')), { level: 9 }).length
   console.log(`dist/worker.js: ${size} bytes, compressed`)
-  expect(size).toBeLessThanOrEqual(30_000)
+  expect(size).toBeLessThanOrEqual(32_000)
 })

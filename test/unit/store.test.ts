@@ -143,7 +143,7 @@ describe('an operation that throws', () => {
         case 'push': return push(n % 2 ? 'welcome' : 'reset', n, { priority: n % 3 })
         case 'push lifo': return push('welcome', n, { lifo: true })
         case 'push later': return push('welcome', n, { delayMs: 1000, ttlMs: 5000 })
-        case 'push large': return { run: (work) => operations.push(work, Q, [{ name: 'welcome', data: n, options: {}, size: 20_000, binary: false }]) }
+        case 'push large': return { run: (work) => operations.push(work, Q, [{ name: 'welcome', data: n, options: {}, size: 20_000, binary: 0 }]) }
         case 'pull': return pull(1 + n % 3) as Operation<unknown>
         case 'pause': return { run: (work) => operations.pause(work, Q) }
         case 'beat': return { run: (work) => operations.beat(work, ['page']) }
@@ -154,7 +154,7 @@ describe('an operation that throws', () => {
     const play = async (steps: ReadonlyArray<readonly [string, boolean]>, withSaboteurs: boolean): Promise<object> => {
       const name = freshName()
       const { committer, close, heard } = testStore(name)
-      await committer.submit({ run: (work) => operations.push(work, Q, Array.from({ length: 8 }, (_, n) => ({ name: n % 2 ? 'welcome' : 'reset', data: n, options: {}, size: 10, binary: false }))) })
+      await committer.submit({ run: (work) => operations.push(work, Q, Array.from({ length: 8 }, (_, n) => ({ name: n % 2 ? 'welcome' : 'reset', data: n, options: {}, size: 10, binary: 0 }))) })
       const held = proofs(await committer.submit(pull(4)))
       await Promise.allSettled([push('welcome', 'always'), ...steps.flatMap(([what, throws], n) => {
         const made = operation(what, held[n % 4], n)
@@ -191,7 +191,7 @@ describe('a transaction that aborts', () => {
     const answers = await Promise.allSettled([committer.submit(push('a', 'one')), committer.submit(push('b', 'poison')), committer.submit(push('c', 'two')), committer.submit(settle([{ ...proof!, event: { type: 'complete' } }]))])
     expect(answers).toMatchObject([{ status: 'fulfilled' }, { status: 'rejected', reason: { code: 'QUOTA' } }, { status: 'fulfilled' }, { status: 'fulfilled', value: [{ ok: true }] }])
     expect(order.slice(order.indexOf('archives done'))).toEqual(['archives done', 'waiting one', 'waiting two'])
-    expect(failures).toHaveLength(1)
+    expect(failures, 'what one operation did is no fault of the storage').toEqual([])
     const rows = await stored(name)
     expect(waitingOf(rows, Q).map(({ data }) => data)).toEqual(['one', 'two'])
     expect(faults(rows)).toEqual([])
@@ -252,10 +252,10 @@ describe('a receipt', () => {
     await committer.submit(called(1, push('welcome'), () => 'pushed'))
     await Promise.allSettled([committer.submit(called(2, { run: () => Promise.reject(NO) })), committer.submit(called(3, push('welcome'), () => 'pushed too'))])
     const refused = { error: { code: 'VALIDATION', message: 'no', details: {} } }
-    expect(await repliesOf(name)).toEqual({ client: 'page', replies: [[[1], { value: 'pushed' }], [[2], refused], [[3], { value: 'pushed too' }]] })
+    expect(await repliesOf(name)).toMatchObject({ client: 'page', replies: [[[1], { value: 'pushed' }], [[2], refused], [[3], { value: 'pushed too' }]] })
     committer.confirm(3)
     await committer.submit(called(4, push('welcome'), () => 'pushed again'))
-    expect(await repliesOf(name)).toEqual({ client: 'page', replies: [[[3], { value: 'pushed too' }], [[4], { value: 'pushed again' }]] })
+    expect(await repliesOf(name)).toMatchObject({ client: 'page', replies: [[[3], { value: 'pushed too' }], [[4], { value: 'pushed again' }]] })
     await close()
   })
 
@@ -265,7 +265,7 @@ describe('a receipt', () => {
     await committer.submit(called(1, push('welcome', 'one'), () => 'pushed'))
     vi.spyOn(IDBObjectStore.prototype, 'add').mockImplementation(() => { throw new DOMException('full', 'QuotaExceededError') })
     await expect(committer.submit(called(2, push('welcome', 'two')))).rejects.toMatchObject({ code: 'QUOTA' })
-    expect(await repliesOf(name)).toEqual({ client: 'page', replies: [[[1], { value: 'pushed' }]] })
+    expect(await repliesOf(name)).toMatchObject({ client: 'page', replies: [[[1], { value: 'pushed' }]] })
     await close()
   })
 
@@ -289,7 +289,7 @@ describe('in one transaction', () => {
     await fc.assert(fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 3 }), { minLength: 1, maxLength: 10, size: 'max' }), fc.array(fc.nat(100), { maxLength: 8, size: 'max' }), async (pushes, picks) => {
       const name = freshName()
       const { committer, close } = testStore(name)
-      for (const count of pushes) await committer.submit({ run: (work) => operations.push(work, Q, Array.from({ length: count }, () => ({ name: 'welcome', data: 1, options: {}, size: 10, binary: false }))) })
+      for (const count of pushes) await committer.submit({ run: (work) => operations.push(work, Q, Array.from({ length: count }, () => ({ name: 'welcome', data: 1, options: {}, size: 10, binary: 0 }))) })
       const before = waitingOf(await stored(name), Q)
       const leaving = [...new Set(picks.map((n) => before[n % before.length]!))]
       await committer.submit({
@@ -309,7 +309,7 @@ describe('in one transaction', () => {
   it('a job that comes back and one that is pushed keep their order around those that stayed', async () => {
     const name = freshName()
     const { committer, close } = testStore(name)
-    await committer.submit({ run: (work) => operations.push(work, Q, [1, 2].map((data) => ({ name: 'welcome', data, options: {}, size: 10, binary: false }))) })
+    await committer.submit({ run: (work) => operations.push(work, Q, [1, 2].map((data) => ({ name: 'welcome', data, options: {}, size: 10, binary: 0 }))) })
     const [first] = proofs(await committer.submit(pull(1)))
     await Promise.all([committer.submit(settle([{ ...first!, event: { type: 'release' } }])), committer.submit(push('welcome', 3))])
     expect(faults(await stored(name)).join('; ')).toBe('')

@@ -48,7 +48,7 @@ export async function act(work: Work, id: string, seq: number, event: JobEvent, 
 
 /** Stores edited data: apart when it is large, or was. */
 function withEdited(work: Work, job: Job, { bytes, binary }: Size): Job {
-  if (!job.large && !isLarge(bytes, binary > 0)) return { ...job, size: bytes }
+  if (!job.large && !isLarge(bytes, binary)) return { ...job, size: bytes }
   work.put('payloads', job.seq, { seq: job.seq, data: job.data })
   return { ...job, size: bytes, large: true, data: undefined }
 }

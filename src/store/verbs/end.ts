@@ -160,6 +160,4 @@ export async function dropOwner(work: Work, owner: string): Promise<void> {
     work.wakes.add(queue)
   }
   work.delete('owners', owner)
-  work.delete('receipts', owner)
-  work.forgetReceipt(owner)
 }

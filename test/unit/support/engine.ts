@@ -3,7 +3,7 @@ import 'fake-indexeddb/auto'
 import { onTestFinished } from 'vitest'
 import { createEngine, type Engine } from '../../../src/engine/engine.ts'
 import type { Clock } from '../../../src/platform/clock.ts'
-import type { Locks } from '../../../src/platform/locks.ts'
+import { noLocks } from '../../../src/platform/locks.ts'
 import { forget, freshName } from './database.ts'
 import { NOW } from './store.ts'
 
@@ -37,15 +37,12 @@ export class ManualClock implements Clock {
   }
 }
 
-/** A browser without Web Locks: nobody is known to be dead, so that only time tells. */
-const NO_LOCKS: Locks = { supported: false, hold: () => Promise.resolve(() => {}), whenFree: () => () => {} }
-
 export async function engineOf(owner: string): Promise<{ readonly name: string; readonly engine: Engine; readonly clock: ManualClock }> {
   const name = freshName()
   const clock = new ManualClock()
   let tokens = 0
   const engine = createEngine({
-    name, client: 'page', durability: 'strict', clock, locks: NO_LOCKS, connectivity: { online: true, hint() {}, watch: () => () => {}, close() {} },
+    name, client: 'page', durability: 'strict', clock, factory: indexedDB, locks: noLocks, estimate: () => Promise.resolve(undefined), generated() {}, connectivity: { online: true, hint() {}, watch: () => () => {}, close() {} },
     channel: () => ({ post() {}, close() {} }), random: () => 0.5, token: () => `token ${++tokens}`, requests() {}, hear() {},
   })
   await engine.adopt(owner)

@@ -20,13 +20,13 @@ export function testStore(name: string, { now = () => NOW, committed = () => {} 
   const failures: unknown[] = []
   const store = openStore(name, {
     client: 'page', durability: 'strict', env: () => ({ now: now(), random: () => 0.5, token: () => `token ${++tokens}`, heard: true }),
-    sleep: (ms) => new Promise((resolve) => { setTimeout(resolve, ms).unref() }),
-    committed(all) { heard.push(all); committed() }, failed(error) { failures.push(error) }, outdated() {},
+    factory: indexedDB, after: (ms, call) => { const timer = setTimeout(call, ms).unref(); return () => { clearTimeout(timer) } },
+    committed(all) { heard.push(all); committed() }, health(trouble) { if (trouble !== undefined) failures.push(trouble) }, outdated() {},
   })
   return { ...store, heard, failures }
 }
 
-export const newJob = (name: string, data: unknown = 1, options: PushOptions = {}, http?: HttpRequest): NewJob => ({ name, data, options, size: 10, binary: false, ...(http ? { http } : {}) })
+export const newJob = (name: string, data: unknown = 1, options: PushOptions = {}, http?: HttpRequest): NewJob => ({ name, data, options, size: 10, binary: 0, ...(http ? { http } : {}) })
 
 // ---- operations as the door submits them ----
 

@@ -1,0 +1,33 @@
+/** What concerns the whole database, done on a connection of its own in the page. Loaded only then. */
+import { systemClock as clock } from '../platform/clock.ts'
+import { present } from '../core/present.ts'
+import type { SalvageReport, StorageHealth, VerifyReport } from '../queue.ts'
+import { deleteDatabase } from '../store/schema.ts'
+import { openStore, type Store } from '../store/store.ts'
+import { repair, salvage, verify } from '../store/verify.ts'
+import type { Client } from './client.ts'
+
+const token = (): string => crypto.randomUUID()
+
+async function using<T>(name: string, use: (store: Store) => Promise<T>): Promise<T> {
+  const store = openStore(name, {
+    factory: indexedDB, client: `maintenance-${token()}`, durability: 'strict', after: (ms, call) => clock.after(ms, call),
+    env: () => ({ now: clock.now(), random: Math.random, token, heard: false }), committed() {}, health() {}, outdated() {},
+  })
+  try { return await use(store) } finally { await store.close() }
+}
+
+export const verifyDatabase = (name: string, mend: boolean): Promise<VerifyReport> =>
+  using(name, ({ connection, committer }) => mend ? committer.submit({ alone: true, run: repair }) : verify(connection))
+
+export const salvageDatabase = (name: string): Promise<SalvageReport> => using(name, ({ connection }) => salvage(connection))
+
+/** Connections of this library give way; the next call of any tab makes the database anew. */
+export async function resetDatabase(name: string): Promise<void> { await deleteDatabase(indexedDB, name) }
+
+export async function storageHealth(client: Client, { persist }: { readonly persist?: boolean } = {}): Promise<StorageHealth> {
+  const storage = globalThis.navigator?.storage as StorageManager | undefined
+  // Only a page may ask for it.
+  const persisted = await (persist ? storage?.persist?.() : storage?.persisted?.())
+  return present({ ...await client.call<Omit<StorageHealth, 'persisted'>>('storage'), persisted })
+}

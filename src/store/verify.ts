@@ -1,0 +1,243 @@
+/** Recounts and cross-checks every room, repairs what can be, and reads what can be read of a database that is damaged. */
+import { isFinal, STATES, type Job, type State } from '../core/job.ts'
+import { laneOf } from '../core/lane.ts'
+import type { SalvageReport, VerifyReport } from '../queue.ts'
+import type { Connection } from './connection.ts'
+import { append, emptyView, PAGE_JOBS, rankOf } from './lane-view.ts'
+import { read } from './reads.ts'
+import { withLease } from './rooms.ts'
+import { bucketsOf, type HistoryRow, type LeaseRow, type PageKey, type QueueRow, type Room } from './schema.ts'
+import type { Key, Row, Tx } from './tx.ts'
+import { emptyCounts, type Work } from './work.ts'
+
+/** Rows read at once: a few ms, so that a check holds up no push. */
+const CHUNK_ROWS = 64
+const MOST_FAULTS = 100
+const SCANS = 3
+
+type Ask = <T>(use: (tx: Tx) => Promise<T>) => Promise<T>
+
+interface LaneTally { jobs: number; pages: number; readonly ranks: Set<number>; broken: boolean }
+
+/** What a scan of the whole database adds up to. */
+class Audit {
+  readonly faults: string[] = []
+  count = 0
+  /** Where each job was found first. */
+  readonly places = new Map<number, string>()
+  readonly fixes: Array<(work: Work) => void> = []
+  readonly lanes = new Map<string, Map<string, LaneTally>>()
+  readonly counts = new Map<string, Record<State, number>>()
+  readonly large = new Set<number>()
+  readonly leases = new Map<number, LeaseRow>()
+  readonly history = new Map<number, HistoryRow>()
+  /** How many jobs each processor has leased. */
+  readonly leased = new Map<string, number>()
+  last: { readonly page: PageKey; readonly end: number } | undefined
+  highest = 0
+
+  wrong(what: string, fix?: (work: Work) => void): void {
+    this.count++
+    if (this.faults.length < MOST_FAULTS) this.faults.push(what)
+    if (fix) this.fixes.push(fix)
+  }
+
+  /** Notes where a job is; false when it is elsewhere too. */
+  place(job: Job, room: string, state: State): boolean {
+    const other = this.places.get(job.seq)
+    this.highest = Math.max(this.highest, job.seq)
+    if (other !== undefined) return false
+    this.places.set(job.seq, room)
+    if (job.large) this.large.add(job.seq)
+    this.tally(job.queue)[state]++
+    return true
+  }
+
+  tally(queue: string): Record<State, number> {
+    let counts = this.counts.get(queue)
+    if (!counts) this.counts.set(queue, counts = { ...emptyCounts })
+    return counts
+  }
+
+  lane(queue: string, lane: string): LaneTally {
+    const lanes = this.lanes.get(queue) ?? new Map<string, LaneTally>()
+    this.lanes.set(queue, lanes)
+    const tally = lanes.get(lane) ?? { jobs: 0, pages: 0, ranks: new Set<number>(), broken: false }
+    lanes.set(lane, tally)
+    return tally
+  }
+}
+
+/** Rows of a room in order of their keys, a few at a time. */
+async function each<R extends Room>(ask: Ask, room: R, visit: (row: Row<R>, key: Key<R>) => void): Promise<void> {
+  for (let range: IDBKeyRange | null = null; ;) {
+    const [rows, keys] = await ask((tx) => Promise.all([tx.all(room, range, CHUNK_ROWS), tx.keys(room, range, CHUNK_ROWS)]))
+    rows.forEach((row, i) => { visit(row, keys[i] as Key<R>) })
+    if (rows.length < CHUNK_ROWS) return
+    range = IDBKeyRange.lowerBound(keys[keys.length - 1], true)
+  }
+}
+
+/** In the order of trust: of a job that is in two places the first one counts. What has ended has ended; what is leased may be running. */
+async function scan(ask: Ask): Promise<Audit> {
+  const audit = new Audit()
+  await each(ask, 'history', (row) => { audit.history.set(row.order, row) })
+  await each(ask, 'archives', ({ jobs }, order) => { checkArchive(audit, order, jobs) })
+  for (const { queue, state, order } of audit.history.values()) audit.wrong(`history ${order} has no archive`, (work) => { work.delete('history', [queue, state, order]) })
+  await each(ask, 'dead', (job) => { checkSingle(audit, 'dead', job) })
+  await each(ask, 'leases', (lease) => { audit.leases.set(lease.box, lease) })
+  await each(ask, 'boxes', ({ jobs }, box) => { checkBox(audit, box, jobs) })
+  for (const { box, queue } of audit.leases.values()) audit.wrong(`lease ${box} of ${queue} has no box`, (work) => { work.delete('leases', box) })
+  await each(ask, 'delayed', (job) => { checkSingle(audit, 'delayed', job) })
+  await each(ask, 'blocked', (job) => { checkSingle(audit, 'blocked', job) })
+  await each(ask, 'waiting', (page, key) => { checkPage(audit, page, key) })
+  await checkPayloads(ask, audit)
+  await each(ask, 'queues', (row) => { checkQueueRow(audit, row) })
+  for (const [queue, counts] of audit.counts) if (Object.values(counts).some((n) => n > 0)) checkQueueRow(audit, undefined, queue)
+  await each(ask, 'meta', ({ next }) => {
+    if (audit.highest >= next) audit.wrong(`number ${audit.highest} is given, but the next is ${next}`, (work) => { work.put('meta', 'main', { ...work.meta, next: audit.highest + 1 }) })
+  })
+  return audit
+}
+
+function checkArchive(audit: Audit, order: number, jobs: readonly Job[]): void {
+  const row = audit.history.get(order)
+  audit.history.delete(order)
+  const kept = jobs.filter((job) => isFinal(job.state) && audit.place(job, `archive ${order}`, job.state))
+  const seqs = kept.map(({ seq }) => seq)
+  const sound = row && kept.length === jobs.length && row.seqs.join() === seqs.join() && bucketsOf(seqs).every((bucket) => row.buckets.includes(bucket))
+  if (sound) return
+  const [first] = kept
+  audit.wrong(row ? `archive ${order} and its history differ` : `archive ${order} has no history`, (work) => {
+    if (row) work.delete('history', [row.queue, row.state, order])
+    work.put('archives', order, first && { jobs: kept })
+    const large = kept.filter((job) => job.large).map(({ seq }) => seq)
+    if (first) work.put('history', [first.queue, first.state, order], { queue: first.queue, state: first.state as HistoryRow['state'], order, endedAt: first.endedAt ?? work.now, seqs, buckets: bucketsOf(seqs), ...(large.length > 0 && { large }) })
+  })
+}
+
+function checkSingle(audit: Audit, room: 'dead' | 'delayed' | 'blocked', job: Job): void {
+  if (!audit.place(job, room, room)) audit.wrong(`job ${job.seq} is in ${room} and in ${audit.places.get(job.seq)}`, (work) => { work.delete(room, job.seq) })
+  else if (job.state !== room) audit.wrong(`job ${job.seq} is in ${room}, and ${job.state}`, (work) => { work.put(room, job.seq, { ...job, state: room }) })
+}
+
+function checkBox(audit: Audit, box: number, jobs: readonly Job[]): void {
+  const lease = audit.leases.get(box)
+  audit.leases.delete(box)
+  if (!lease) { audit.wrong(`box ${box} has no lease`, (work) => { work.delete('boxes', box) }); return }
+  const held = new Map(jobs.map((job) => [job.seq, job]))
+  const left = lease.left.filter((seq) => { const job = held.get(seq); return job && audit.place(job, `box ${box}`, 'active') })
+  if (lease.processor !== undefined) audit.leased.set(lease.processor, (audit.leased.get(lease.processor) ?? 0) + left.length)
+  if (left.length === lease.left.length && left.length > 0) return
+  audit.wrong(`lease ${box} names jobs that its box does not hold, or that are elsewhere`, (work) => {
+    work.put('leases', box, left.length > 0 ? { ...lease, left } : undefined)
+    if (left.length === 0) work.delete('boxes', box)
+  })
+}
+
+function checkPage(audit: Audit, { queue, lane, rank, first, jobs }: Row<'waiting'>, key: PageKey): void {
+  const tally = audit.lane(queue, lane)
+  const before = audit.last
+  const follows = before && before.page[0] === queue && before.page[1] === lane && before.page[2] === rank
+  let end = -Infinity
+  let sound = jobs.length > 0 && jobs.length <= PAGE_JOBS && jobs[0]?.position === first && !(follows && before.end >= first)
+  for (const job of jobs) {
+    sound &&= job.position > end && job.queue === queue && laneOf(job) === lane && rankOf(job) === rank && job.state === 'waiting'
+    end = job.position
+    if (audit.place(job, `page ${key.join(' ')}`, 'waiting')) tally.jobs++
+    else sound = false
+  }
+  audit.last = { page: key, end }
+  tally.pages++
+  tally.ranks.add(rank)
+  if (sound) return
+  tally.broken = true
+  audit.wrong(`page ${key.join(' ')} is out of order, or holds jobs that belong elsewhere`)
+}
+
+async function checkPayloads(ask: Ask, audit: Audit): Promise<void> {
+  const found = new Set(await ask((tx) => tx.keys('payloads')))
+  for (const seq of found) if (!audit.large.has(seq)) audit.wrong(`the data of job ${seq} was left behind`, (work) => { work.delete('payloads', seq) })
+  for (const seq of audit.large) if (!found.has(seq)) audit.wrong(`the data of job ${seq} is missing`)
+}
+
+function checkQueueRow(audit: Audit, row: QueueRow | undefined, queue = row?.queue ?? ''): void {
+  const counts = audit.tally(queue)
+  const lanes = audit.lanes.get(queue) ?? new Map<string, LaneTally>()
+  audit.counts.delete(queue)
+  const wrongCounts = STATES.filter((state) => row?.counts[state] !== counts[state])
+  const wrongLanes = [...new Set([...lanes.keys(), ...Object.keys(row?.lanes ?? {})])].filter((lane) => {
+    const [told, is] = [row?.lanes[lane], lanes.get(lane)]
+    return is?.broken || told?.jobs !== is?.jobs || told?.pages !== is?.pages || [...is?.ranks ?? []].some((rank) => !told?.ranks.includes(rank))
+  })
+  const processors = Object.entries(row?.processors ?? {})
+  const wrongShares = processors.filter(([id, { leased }]) => leased !== (audit.leased.get(id) ?? 0))
+  if (wrongCounts.length + wrongLanes.length + wrongShares.length === 0) return
+  const what = [...wrongCounts.map((state) => `${state}: ${row?.counts[state] ?? 0} for ${counts[state]}`), ...wrongLanes.map((lane) => `lane ${lane}`), ...wrongShares.map(([id]) => `processor ${id}`)]
+  audit.wrong(`${queue} miscounts ${what.join(', ')}`, (work) => {
+    const told = Object.fromEntries([...lanes].filter(([, { jobs }]) => jobs > 0).map(([lane, { jobs, pages, ranks }]) => [lane, { jobs, pages, ranks: [...ranks] }]))
+    work.putQueue({ ...row ?? { queue, settings: {}, paused: false }, counts, lanes: told, processors: Object.fromEntries(processors.map(([id, share]) => [id, { ...share, leased: audit.leased.get(id) ?? 0 }])) })
+  })
+}
+
+/** Pages a broken lane anew. */
+async function repage(work: Work, audit: Audit, queue: string, lane: string, tally: LaneTally): Promise<void> {
+  const pages = await work.tx.all('waiting', IDBKeyRange.bound([queue, lane], [queue, lane, []]))
+  const keys = await work.tx.keys('waiting', IDBKeyRange.bound([queue, lane], [queue, lane, []]))
+  for (const key of keys) work.delete('waiting', key)
+  const seen = new Set<number>()
+  const jobs = pages.flatMap((page) => page.jobs).filter(({ seq }) => audit.places.get(seq)?.startsWith('page ') && !seen.has(seq) && seen.add(seq))
+    .map((job): Job => ({ ...job, state: 'waiting' })).sort((a, b) => rankOf(a) - rankOf(b) || a.position - b.position)
+  Object.assign(tally, { jobs: 0, pages: 0 })
+  for (const rank of new Set(jobs.map(rankOf))) {
+    const { pages: fresh } = append(emptyView(queue, lane), rank, jobs.filter((job) => rankOf(job) === rank))
+    for (const { row } of fresh) work.put('waiting', [queue, lane, rank, row.first], row)
+    tally.pages += fresh.length
+    tally.ranks.add(rank)
+  }
+  tally.jobs = jobs.length
+}
+
+const reportOf = ({ faults, count, places }: Audit, repaired: number): VerifyReport => ({ ok: count === 0, jobs: places.size, found: count, faults, repaired })
+
+/** Checks in short transactions; while others write, what was seen at different times need not fit, so then in one. */
+export async function verify(connection: Connection): Promise<VerifyReport> {
+  const version = (): Promise<number | undefined> => read(connection, async (tx) => (await tx.get('meta', 'main'))?.version, ['meta'])
+  for (let n = 0; n < SCANS; n++) {
+    const before = await version()
+    const audit = await scan((use) => read(connection, use))
+    if (before === await version()) return reportOf(audit, 0)
+  }
+  return reportOf(await read(connection, (tx) => scan((use) => use(tx))), 0)
+}
+
+/** Checks and repairs, in one transaction. Lost jobs and data do not come back; everything else is made to fit. */
+export async function repair(work: Work): Promise<VerifyReport> {
+  const audit = await scan((use) => use(work.tx))
+  for (const [queue, lanes] of audit.lanes) for (const [lane, tally] of lanes) if (tally.broken) await repage(work, audit, queue, lane, tally)
+  for (const fix of audit.fixes) fix(work)
+  return reportOf(audit, audit.fixes.length)
+}
+
+const JOB_ROOMS = ['waiting', 'boxes', 'delayed', 'blocked', 'dead', 'archives'] as const satisfies readonly Room[]
+
+/** Every job that can be read, row by row where rows fail. */
+export async function salvage(connection: Connection): Promise<SalvageReport> {
+  const jobs: Job[] = []
+  const unreadable: string[] = []
+  const leases = new Map<number, LeaseRow>()
+  const attempt = async <T>(what: string, use: (tx: Tx) => Promise<T>): Promise<T | undefined> => read(connection, use).catch((error: unknown) => { unreadable.push(`${what}: ${String(error)}`); return undefined })
+  for (const lease of await attempt('leases', (tx) => tx.all('leases')) ?? []) leases.set(lease.box, lease)
+  for (const room of JOB_ROOMS) for (const key of await attempt(room, (tx) => tx.keys<Room>(room)) ?? []) {
+    const at = `${room} ${JSON.stringify(key)}`
+    const row = await attempt(at, (tx) => tx.get<Room>(room, key)) as Job | { readonly jobs: readonly Job[] } | undefined
+    if (!row) continue
+    for (const job of 'jobs' in row ? row.jobs : [row]) {
+      const lease = room === 'boxes' ? leases.get(key as number) : undefined
+      if (room === 'boxes' && !lease?.left.includes(job.seq)) continue
+      const data = job.large ? (await attempt(`the data of job ${job.id}`, (tx) => tx.get('payloads', job.seq)))?.data : job.data
+      jobs.push({ ...lease ? withLease({ ...job, state: 'active' }, lease) : job, data })
+    }
+  }
+  return { jobs, unreadable }
+}
