@@ -26,7 +26,7 @@ function checkOpen(name: string, options: OpenOptions): void {
 /** One client a name and page: opening it twice shares the worker. */
 function clientOf(name: string, options: OpenOptions): Client {
   checkOpen(name, options)
-  if (typeof indexedDB === 'undefined' || !crypto.randomUUID) throw new HoldfastError('STORAGE', 'IndexedDB in a secure context (https, localhost) is needed', { name })
+  if (typeof indexedDB === 'undefined' || !crypto.randomUUID) throw new HoldfastError('STORAGE', 'IndexedDB is needed, and a secure context', { name })
   const known = open.get(name)
   if (!known) {
     const client = createClient(name, options)
