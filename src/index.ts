@@ -145,7 +145,7 @@ export function createQueue<M extends QueueMap = QueueMap>(name: string, options
     get: forward('get'), list: forward('list'), stats: forward('stats'), queues: forward('queues'),
     async configure(queue, settings) { await use().call('configure', queue, snapshot('settings', settings)) },
     pause: forward('pause'), resume: forward('resume'),
-    verify: async ({ repair } = {}) => (await maintenance()).verifyDatabase(name, repair === true),
+    verify: async (verifyOptions) => (await maintenance()).verifyDatabase(name, verifyOptions),
     salvage: async () => (await maintenance()).salvageDatabase(name),
     reset: async () => (await maintenance()).resetDatabase(name),
     storage: async (storageOptions) => (await maintenance()).storageHealth(use(), storageOptions),

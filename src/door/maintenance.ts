@@ -1,5 +1,6 @@
 /** What concerns the whole database, done on a connection of its own in the page. Loaded only then. */
 import { systemClock as clock } from '../platform/clock.ts'
+import * as rules from '../core/rules.ts'
 import { present } from '../core/present.ts'
 import type { SalvageReport, StorageHealth, VerifyReport } from '../queue.ts'
 import { deleteDatabase } from '../store/schema.ts'
@@ -17,17 +18,20 @@ async function using<T>(name: string, use: (store: Store) => Promise<T>): Promis
   try { return await use(store) } finally { await store.close() }
 }
 
-export const verifyDatabase = (name: string, mend: boolean): Promise<VerifyReport> =>
-  using(name, ({ connection, committer }) => mend ? committer.submit({ alone: true, run: repair }) : verify(connection))
+export function verifyDatabase(name: string, options: { readonly repair?: boolean } = {}): Promise<VerifyReport> {
+  rules.shape({ repair: rules.boolean })('options', options)
+  return using(name, ({ connection, committer }) => options.repair ? committer.submit({ alone: true, run: repair }) : verify(connection))
+}
 
 export const salvageDatabase = (name: string): Promise<SalvageReport> => using(name, ({ connection }) => salvage(connection))
 
 /** Connections of this library give way; the next call of any tab makes the database anew. */
 export async function resetDatabase(name: string): Promise<void> { await deleteDatabase(indexedDB, name) }
 
-export async function storageHealth(client: Client, { persist }: { readonly persist?: boolean } = {}): Promise<StorageHealth> {
+export async function storageHealth(client: Client, options: { readonly persist?: boolean } = {}): Promise<StorageHealth> {
+  rules.shape({ persist: rules.boolean })('options', options)
   const storage = globalThis.navigator?.storage as StorageManager | undefined
   // Only a page may ask for it.
-  const persisted = await (persist ? storage?.persist?.() : storage?.persisted?.())
+  const persisted = await (options.persist ? storage?.persist?.() : storage?.persisted?.())
   return present({ ...await client.call<Omit<StorageHealth, 'persisted'>>('storage'), persisted })
 }

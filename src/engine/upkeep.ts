@@ -97,7 +97,10 @@ export function createUpkeep({ name, store: { connection, committer }, clock, lo
     if (state.originsAt <= now) wakeAll()
     if (leader) {
       const aged = awake >= pruneAt
-      if (aged) pruneAt = awake + PRUNE_MS
+      if (aged) {
+        pruneAt = awake + PRUNE_MS
+        await committer.submit({ alone: true, run: operations.pruneReceipts })
+      }
       for (const { queue, counts } of state.queues) {
         const { completed, cancelled, dead } = operations.RETENTION
         const excess = counts.completed > completed.count || counts.cancelled > cancelled.count || counts.dead > dead.count

@@ -34,6 +34,7 @@ class Audit {
   /** How many jobs each processor has leased. */
   readonly leased = new Map<string, number>()
   last: { readonly page: PageKey; readonly end: number } | undefined
+  /** The highest number given to a job, box or archive. */
   highest = 0
 
   wrong(what: string, fix?: (work: Work) => void): void {
@@ -103,6 +104,7 @@ async function scan(ask: Ask): Promise<Audit> {
 function checkArchive(audit: Audit, order: number, jobs: readonly Job[]): void {
   const row = audit.history.get(order)
   audit.history.delete(order)
+  audit.highest = Math.max(audit.highest, order)
   const kept = jobs.filter((job) => isFinal(job.state) && audit.place(job, `archive ${order}`, job.state))
   const seqs = kept.map(({ seq }) => seq)
   const sound = row && kept.length === jobs.length && row.seqs.join() === seqs.join() && bucketsOf(seqs).every((bucket) => row.buckets.includes(bucket))
@@ -124,6 +126,7 @@ function checkSingle(audit: Audit, room: 'dead' | 'delayed' | 'blocked', job: Jo
 function checkBox(audit: Audit, box: number, jobs: readonly Job[]): void {
   const lease = audit.leases.get(box)
   audit.leases.delete(box)
+  audit.highest = Math.max(audit.highest, box)
   if (!lease) { audit.wrong(`box ${box} has no lease`, (work) => { work.delete('boxes', box) }); return }
   const held = new Map(jobs.map((job) => [job.seq, job]))
   const left = lease.left.filter((seq) => { const job = held.get(seq); return job && audit.place(job, `box ${box}`, 'active') })

@@ -1,0 +1,245 @@
+/** How the storage is told of, checked, repaired, read when it is damaged, and begun anew. */
+import { openDB, type IDBPDatabase } from 'idb'
+import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest'
+import { createSpace } from '../../src/engine/space.ts'
+import { createQueue, openQueue } from '../../src/index.ts'
+import type { Queue, QueueEvent } from '../../src/queue.ts'
+import { faults, forget, freshName, stored } from './support/database.ts'
+import { until } from './support/tabs.ts'
+
+afterEach(() => { vi.restoreAllMocks(); vi.unstubAllGlobals() })
+
+const MB = 1_048_576
+const BIG = 'x'.repeat(20_000)
+
+/** A queue with a job in every room. */
+async function full(name = freshName()): Promise<{ readonly name: string; readonly queue: Queue; readonly ids: readonly string[] }> {
+  const queue = await openQueue(name, { worker: false })
+  onTestFinished(async () => { await queue.close(); await forget(name) })
+  const ids = await queue.pushMany('q', [
+    ...Array.from({ length: 100 }, (_, i) => ({ name: 'n', data: i })), { name: 'other', data: BIG }, { name: 'later', data: 1, options: { delayMs: 3_600_000 } },
+  ])
+  const jobs = await queue.pull('q', 5)
+  await queue.ack(jobs[0]!, 'done')
+  await queue.fail(jobs[1]!, Object.assign(new Error('no'), { name: 'Unrecoverable' }))
+  return { name, queue, ids }
+}
+
+async function raw<T>(name: string, use: (db: IDBPDatabase) => Promise<T>): Promise<T> {
+  const db = await openDB(`holdfast:${name}`)
+  try { return await use(db) } finally { db.close() }
+}
+
+interface Page { queue: string; lane: string; rank: number; first: number; jobs: Array<{ seq: number; position: number }> }
+const keyOf = (page: Page): IDBValidKey => [page.queue, page.lane, page.rank, page.first]
+const first = async <T>(db: IDBPDatabase, room: string): Promise<T> => (await db.getAll(room))[0] as T
+
+/** What can be wrong; `lost`: how many jobs cannot come back. */
+const DAMAGE: Array<[string, (db: IDBPDatabase) => Promise<unknown>, { lost?: number; unrepaired?: true }?]> = [
+  ['a counter is off', async (db) => { const row = await db.get('queues', 'q') as { counts: { waiting: number } }; row.counts.waiting += 7; await db.put('queues', row) }],
+  ['a lane is unknown', async (db) => { const row = await db.get('queues', 'q') as { lanes: Record<string, unknown> }; delete row.lanes['other']; await db.put('queues', row) }],
+  ['the queue is unknown', (db) => db.delete('queues', 'q')],
+  ['a page is lost', async (db) => db.delete('waiting', keyOf((await db.getAll('waiting') as Page[]).find(({ lane }) => lane === 'other')!)), { lost: 1 }],
+  ['a page is out of order', async (db) => { const page = await first<Page>(db, 'waiting'); page.jobs.reverse(); await db.put('waiting', page, keyOf(page)) }],
+  ['a job waits twice', async (db) => { const page = await first<Page>(db, 'waiting'); await db.add('waiting', { ...page, first: 5000, jobs: [{ ...page.jobs[0]!, position: 5000 }] }, [page.queue, page.lane, page.rank, 5000]) }],
+  ['a leased job waits too', async (db) => {
+    const page = await first<Page>(db, 'waiting')
+    const box = await first<{ jobs: Page['jobs'] }>(db, 'boxes')
+    page.jobs.push({ ...box.jobs[3]!, position: 9000 })
+    await db.put('waiting', page, keyOf(page))
+  }],
+  ['a lease has lost its box', async (db) => db.clear('boxes'), { lost: 3 }],
+  ['a box has lost its lease', async (db) => db.clear('leases'), { lost: 3 }],
+  ['an archive has lost its history', async (db) => db.clear('history')],
+  ['a history has lost its archive', async (db) => db.clear('archives'), { lost: 1 }],
+  ['a dead job is delayed too', async (db) => { const dead = await first<object>(db, 'dead'); await db.put('delayed', { ...dead, state: 'delayed', runAt: 1 }) }],
+  ['data was left behind', (db) => db.put('payloads', { seq: 77_777, data: 'x' })],
+  ['data is missing', (db) => db.clear('payloads'), { unrepaired: true }],
+  ['a number would be given again', async (db) => { const meta = await db.get('meta', 'main') as { next: number }; await db.put('meta', { ...meta, next: 5 }) }],
+]
+
+describe('verify', () => {
+  it('finds nothing wrong in what is sound', async () => {
+    const { queue } = await full()
+    expect(await queue.verify()).toEqual({ ok: true, jobs: 102, found: 0, faults: [], repaired: 0 })
+  })
+
+  it.each(DAMAGE)('%s: it is found, and repaired', async (_what, damage, { lost = 0, unrepaired = false } = {}) => {
+    const { name, queue } = await full()
+    await raw(name, damage)
+    const found = await queue.verify()
+    expect(found).toMatchObject({ ok: false, repaired: 0 })
+    await queue.verify({ repair: true })
+    const after = await queue.verify()
+    expect(after.jobs).toBe(102 - lost)
+    if (unrepaired) return
+    expect(after).toMatchObject({ ok: true, faults: [] })
+    expect(faults(await stored(name))).toEqual([])
+    expect((await queue.pull('q', 200)).length).toBeGreaterThan(90)
+  })
+
+  it('is not misled by what others do meanwhile', async () => {
+    const { queue } = await full()
+    let on = true
+    const busy = (async () => { while (on) { await queue.push('q', 'n', 0); for (const job of await queue.pull('q', 3)) await queue.ack(job) } })()
+    for (let n = 0; n < 5; n++) expect(await queue.verify()).toMatchObject({ ok: true, faults: [] })
+    on = false
+    await busy
+  })
+
+  it('names an option that it does not know', async () => {
+    const { queue } = await full()
+    await expect(queue.verify({ mend: true } as never)).rejects.toMatchObject({ code: 'VALIDATION', details: { field: 'options.mend' } })
+  })
+})
+
+describe('salvage', () => {
+  it('reads every job, with its data and what its lease knows', async () => {
+    const { queue, ids } = await full()
+    const { jobs, unreadable } = await queue.salvage()
+    expect(unreadable).toEqual([])
+    expect(jobs.map(({ id }) => id).sort()).toEqual([...ids].sort())
+    expect(jobs.find(({ name }) => name === 'other')?.data).toBe(BIG)
+    expect(jobs.filter(({ state }) => state === 'active')).toHaveLength(3)
+  })
+
+  it('passes over what cannot be read, and names it', async () => {
+    const { queue } = await full()
+    const original = IDBObjectStore.prototype.get
+    vi.spyOn(IDBObjectStore.prototype, 'get').mockImplementation(function (this: IDBObjectStore, key) {
+      if (this.name === 'dead') throw new DOMException('The value is damaged', 'DataError')
+      return original.call(this, key)
+    })
+    const { jobs, unreadable } = await queue.salvage()
+    expect(jobs).toHaveLength(101)
+    expect(unreadable).toEqual([expect.stringContaining('dead')])
+  })
+})
+
+describe('reset', () => {
+  it('deletes all jobs and begins anew, in other handles too', async () => {
+    const { queue } = await full()
+    const before = await queue.storage()
+    await queue.reset()
+    expect((await queue.stats()).counts.waiting).toBe(0)
+    const id = await queue.push('q', 'n', 'new')
+    expect((await queue.get(id))?.data).toBe('new')
+    expect((await queue.storage()).generation).not.toBe(before.generation)
+  })
+})
+
+describe('a database that was made anew', () => {
+  const heard = async (name: string): Promise<string[]> => {
+    const events: QueueEvent[] = []
+    const queue = createQueue(name, { worker: false })
+    queue.on('*', (event) => { events.push(event) })
+    await queue.queues()
+    await queue.close()
+    return events.map(({ type }) => type)
+  }
+
+  it('is noticed by the generation that the page remembers', async () => {
+    vi.stubGlobal('localStorage', {})
+    const name = freshName()
+    onTestFinished(() => forget(name))
+    expect(await heard(name)).toEqual([])
+    expect(await heard(name)).toEqual([])
+    await forget(name)
+    expect(await heard(name)).toEqual(['storage-lost'])
+    expect(await heard(name)).toEqual([])
+  })
+
+  it('is not, where nothing can be remembered', async () => {
+    const name = freshName()
+    onTestFinished(() => forget(name))
+    expect(await heard(name)).toEqual([])
+    await forget(name)
+    expect(await heard(name)).toEqual([])
+  })
+})
+
+describe('a newer version of the database', () => {
+  const upgrade = (name: string, needs?: number): Promise<void> => openDB(`holdfast:${name}`, 2, {
+    upgrade(db, _old, _new, tx) {
+      db.createObjectStore('something new')
+      if (needs !== undefined) void tx.objectStore('meta').get('main').then((meta: object) => tx.objectStore('meta').put({ ...meta, needs }))
+    },
+  }).then((db) => { db.close() })
+
+  it('is not held up, and is used as long as it allows that', async () => {
+    const { name, queue } = await full()
+    await upgrade(name)
+    await queue.push('q', 'n', 'still here')
+    expect((await queue.stats()).counts.waiting).toBe(97)
+  })
+
+  it('that does not allow it is left alone: the tab says that it is outdated', async () => {
+    const { name, queue } = await full()
+    const events: string[] = []
+    queue.on('outdated', ({ type }) => { events.push(type) })
+    await upgrade(name, 2)
+    await expect(queue.push('q', 'n', 'too old')).rejects.toMatchObject({ code: 'STORAGE', message: expect.stringContaining('reload') as string })
+    await until('it is told', () => events.length > 0)
+    expect((await raw(name, (db) => db.getAll('waiting'))).flatMap(({ jobs }: Page) => jobs)).toHaveLength(96)
+  })
+})
+
+describe('room', () => {
+  const space = (quota: number, used: number): { used: number; low: number; it: ReturnType<typeof createSpace> } => {
+    const disk = { used, low: 0 }
+    return Object.assign(disk, { it: createSpace(() => Promise.resolve({ usage: disk.used, quota }), () => { disk.low++ }) })
+  }
+
+  it('is taken without looking while there is plenty', async () => {
+    const { it: room } = space(1000 * MB, 0)
+    await room.look()
+    expect(room.take(MB)).toBeUndefined()
+  })
+
+  it('is refused where it would eat into the reserve', async () => {
+    const { it: room } = space(10 * MB, 9.4 * MB)
+    await room.look()
+    await expect(room.take(0.2 * MB)).rejects.toMatchObject({ code: 'QUOTA' })
+    expect(room.take(0.05 * MB)).toBeUndefined()
+  })
+
+  it('is given again when there is more', async () => {
+    const state = space(10 * MB, 9.9 * MB)
+    await state.it.look()
+    await expect(state.it.take(MB)).rejects.toMatchObject({ code: 'QUOTA' })
+    state.used = MB
+    await state.it.take(MB)
+  })
+
+  it('is told to be low once, at four fifths', async () => {
+    const state = space(10 * MB, 7 * MB)
+    await state.it.look()
+    expect([state.it.low, state.low]).toEqual([false, 0])
+    state.used = 8 * MB
+    await state.it.look()
+    await state.it.look()
+    expect([state.it.low, state.low]).toEqual([true, 1])
+  })
+
+  it('where nobody says how much there is: none is missing', () => {
+    expect(createSpace(() => Promise.resolve(undefined), () => {}).take(MB)).toBeUndefined()
+  })
+
+  it('keeps a reserve in which what is stored can end', async () => {
+    let usage = 0
+    vi.stubGlobal('navigator', { storage: { estimate: () => Promise.resolve({ usage, quota: 100 * MB }) } })
+    const { queue } = await full()
+    const low: unknown[] = []
+    queue.on('storage-low', (event) => { low.push(event) })
+    usage = 99 * MB
+    await queue.storage()
+    const [job] = await queue.pull('q')
+    await expect(queue.push('q', 'n', BIG)).rejects.toMatchObject({ code: 'QUOTA' })
+    await queue.ack(job!, 'done')
+    expect(await queue.get(job!.id)).toMatchObject({ state: 'completed', result: 'done' })
+    expect(low).toHaveLength(1)
+    expect(await queue.storage()).toMatchObject({ state: 'ok', low: true, usage, quota: 100 * MB, durability: 'strict' })
+    usage = 0
+    await queue.push('q', 'n', BIG)
+  })
+})
