@@ -3,7 +3,7 @@ import type { Clock } from '../platform/clock.ts'
 import { ownerLock } from '../core/owner.ts'
 import type { Locks } from '../platform/locks.ts'
 import * as operations from '../store/operations.ts'
-import { nextDue } from '../store/reads.ts'
+import { outlook, type Outlook } from '../store/reads.ts'
 import type { LeaseRow, QueueRow } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 
@@ -39,6 +39,11 @@ const GRACE_MS = 1500
 const BEAT_MS = 10_000
 /** How often what is too old is looked for; what is too many is noticed at once. */
 const PRUNE_MS = 10_000
+const RECEIPT_MS = 3_600_000
+
+/** Everybody who has anything here. */
+const ownersOf = ({ owners, leases, queues }: Outlook): ReadonlySet<string> =>
+  new Set([...owners.keys(), ...leases.map(({ owner }) => owner), ...queues.flatMap(({ processors }) => Object.values(processors).map(({ owner }) => owner))])
 
 export function createUpkeep({ name, store: { connection, committer }, clock, locks, owners, held, check, wakeAll, queues, log }: UpkeepOptions): Upkeep {
   let leader = !locks.supported
@@ -81,34 +86,47 @@ export function createUpkeep({ name, store: { connection, committer }, clock, lo
     const elapsed = clock.awake() - lastAwake
     lastAwake += elapsed
     awake += Math.min(elapsed, 2 * TICK_MS)
-    const state = await nextDue(connection)
-    watch(new Set([...state.owners.keys(), ...state.leases.map(({ owner }) => owner), ...state.queues.flatMap(({ processors }) => Object.values(processors).map(({ owner }) => owner))]))
+    const state = await outlook(connection)
+    watch(ownersOf(state))
     await expireSilent(state.leases, state.owners)
     await heartbeats()
     const now = clock.now()
-    if (state.at <= now - (leader ? 0 : GRACE_MS)) {
-      while (await committer.submit({ alone: true, run: operations.promoteDue }) && !stopped) { /* more of them */ }
-      while (await committer.submit({ alone: true, run: operations.expireDue }) && !stopped) { /* more of them */ }
-      for (const { queue, paused, pausedUntil } of state.queues)
-        if (paused && pausedUntil !== undefined && pausedUntil <= now) await committer.submit({ run: (work) => operations.endPause(work, queue) })
-      wakeAll()
-      again = true
-    }
+    const grace = leader ? 0 : GRACE_MS
+    if (state.at <= now - grace) await doDue(state, now)
     if (state.originsAt <= now) wakeAll()
-    if (leader) {
-      const aged = awake >= pruneAt
-      if (aged) {
-        pruneAt = awake + PRUNE_MS
-        await committer.submit({ alone: true, run: operations.pruneReceipts })
-      }
-      for (const { queue, counts } of state.queues) {
-        const { completed, cancelled, dead } = operations.RETENTION
-        const excess = counts.completed > completed.count || counts.cancelled > cancelled.count || counts.dead > dead.count
-        if (excess || (aged && counts.completed + counts.cancelled + counts.dead > 0)) while (await committer.submit({ alone: true, run: (work) => operations.prune(work, queue) }) && !stopped) { /* more of them */ }
-      }
-    }
+    if (leader) await tidy(state)
     queues(state.queues, leader)
-    return Math.min(state.at + (leader ? 0 : GRACE_MS), state.originsAt <= now ? Infinity : state.originsAt, now + TICK_MS)
+    return Math.min(state.at + grace, state.originsAt <= now ? Infinity : state.originsAt, now + TICK_MS)
+  }
+
+  async function doDue(state: Outlook, now: number): Promise<void> {
+    while (await committer.submit({ alone: true, run: operations.promoteDue }) && !stopped) { /* more of them */ }
+    while (await committer.submit({ alone: true, run: operations.expireDue }) && !stopped) { /* more of them */ }
+    for (const { queue, paused, pausedUntil } of state.queues)
+      if (paused && pausedUntil !== undefined && pausedUntil <= now) await committer.submit({ run: (work) => operations.endPause(work, queue) })
+    wakeAll()
+    again = true
+  }
+
+  /** Forgets what is too much at once, and what is too old now and then. */
+  async function tidy(state: Outlook): Promise<void> {
+    const aged = awake >= pruneAt
+    if (aged) {
+      pruneAt = awake + PRUNE_MS
+      await forgetReceipts(state)
+    }
+    const { completed, cancelled, dead } = operations.RETENTION
+    for (const { queue, counts } of state.queues) {
+      const excess = counts.completed > completed.count || counts.cancelled > cancelled.count || counts.dead > dead.count
+      if (!excess && !(aged && counts.completed + counts.cancelled + counts.dead > 0)) continue
+      while (await committer.submit({ alone: true, run: (work) => operations.prune(work, queue) }) && !stopped) { /* more of them */ }
+    }
+  }
+
+  /** Forgets the receipts of pages that are gone. Not at once: one that had only lost its lock may still ask. */
+  async function forgetReceipts({ receipts, owners: known }: Outlook): Promise<void> {
+    const old = receipts.filter(({ client, at }) => clock.now() - at > RECEIPT_MS && !known.has(client))
+    if (old.length > 0) await committer.submit({ run: async (work) => { for (const { client } of old) work.delete('receipts', client) } })
   }
 
   async function heartbeats(): Promise<void> {

@@ -66,17 +66,31 @@ export async function readStats(connection: Connection, now: number, queue?: str
 
 export const readQueues = (connection: Connection): Promise<string[]> => read(connection, (tx) => tx.keys('queues'), ['queues'])
 
-/** The next time at which upkeep has something to do (epoch ms), Infinity when it has not. */
-export function nextDue(connection: Connection): Promise<{ readonly at: number; readonly queues: QueueRow[]; readonly leases: LeaseRow[]; readonly owners: ReadonlyMap<string, number>; readonly originsAt: number }> {
+/** What upkeep has to know. */
+export interface Outlook {
+  /** When something is next due (epoch ms), Infinity when nothing is. */
+  readonly at: number
+  /** When a closed origin may next be tried. */
+  readonly originsAt: number
+  readonly queues: readonly QueueRow[]
+  readonly leases: readonly LeaseRow[]
+  /** Heartbeats by owner. */
+  readonly owners: ReadonlyMap<string, number>
+  readonly receipts: readonly ReceiptRow[]
+}
+
+export function outlook(connection: Connection): Promise<Outlook> {
   return read(connection, async (tx) => {
-    const [[delayed], [expiry], origins, queues, leases, owners] = await Promise.all([
-      tx.allBy('delayed', 'runAt', null, 1), tx.keys('expiries', null, 1), tx.all('origins'), tx.all('queues'), tx.all('leases'), tx.all('owners'),
+    const [[delayed], [expiry], origins, queues, leases, owners, receipts] = await Promise.all([
+      tx.allBy('delayed', 'runAt', null, 1), tx.keys('expiries', null, 1), tx.all('origins'), tx.all('queues'), tx.all('leases'), tx.all('owners'), tx.all('receipts'),
     ])
     const pauses = queues.map(({ paused, pausedUntil }) => paused ? pausedUntil ?? Infinity : Infinity)
-    const due = [delayed?.runAt ?? Infinity, expiry?.[0] ?? Infinity, ...pauses]
-    const originsAt = Math.min(Infinity, ...origins.map(({ retryAt, failures }) => failures > 0 ? retryAt : Infinity))
-    return { at: Math.min(...due), originsAt, queues, leases, owners: new Map(owners.map(({ owner, beats }) => [owner, beats])) }
-  }, ['delayed', 'expiries', 'origins', 'queues', 'leases', 'owners'])
+    return {
+      at: Math.min(delayed?.runAt ?? Infinity, expiry?.[0] ?? Infinity, ...pauses),
+      originsAt: Math.min(Infinity, ...origins.map(({ retryAt, failures }) => failures > 0 ? retryAt : Infinity)),
+      queues, leases, owners: new Map(owners.map(({ owner, beats }) => [owner, beats])), receipts,
+    }
+  }, ['delayed', 'expiries', 'origins', 'queues', 'leases', 'owners', 'receipts'])
 }
 
 export const readLeases = (connection: Connection, owner: string): Promise<LeaseRow[]> =>

@@ -62,11 +62,3 @@ export async function prune(work: Work, queue: string): Promise<boolean> {
   work.putQueue(row)
   return more || dead.length === UPKEEP_BATCH
 }
-
-const RECEIPT_MS = 3_600_000
-
-/** Forgets the receipts of pages that are gone. Not at once: one that had only lost its lock may still ask. */
-export async function pruneReceipts(work: Work): Promise<void> {
-  const [receipts, owners] = await Promise.all([work.tx.all('receipts'), work.tx.keys('owners')])
-  for (const { client, at } of receipts) if (work.now - at > RECEIPT_MS && !owners.includes(client)) work.delete('receipts', client)
-}

@@ -1,0 +1,51 @@
+/** Attempts in the engine's own realm: requests, and the handlers of an application's own worker. */
+import { present } from '../core/present.ts'
+import type { Engine } from '../engine/engine.ts'
+import { httpAttempt } from '../engine/http.ts'
+import type { Clock } from '../platform/clock.ts'
+import type { Connectivity } from '../platform/connectivity.ts'
+import { taskQueue } from '../platform/task.ts'
+import { createRunner, type Execute } from '../runner/runner.ts'
+import * as operations from '../store/operations.ts'
+import * as reads from '../store/reads.ts'
+
+/** What an application's own worker runs: `names` absent: all jobs of the queue. */
+export interface Served { readonly queue: string; readonly names?: readonly string[]; readonly execute: Execute; readonly concurrency: number }
+
+export interface Local {
+  /** Sends the requests of a queue from now on. */
+  requests(queue: string): Promise<void>
+  serve(served: Served): Promise<void>
+}
+
+const HTTP_CONCURRENCY = 4
+const NOTHING: operations.Held = { box: -1, token: '', seq: -1 }
+
+export function createLocal(engine: Engine, owner: string, clock: Clock, connectivity: Connectivity): Local {
+  const { connection, committer } = engine.store
+  const task = taskQueue()
+
+  function process(queue: string, id: string, concurrency: number, runs: operations.Runs, execute: Execute): Promise<void> {
+    const held = (key: string): operations.Held => engine.held(id, key) ?? NOTHING
+    const runner = createRunner({
+      clock, task,
+      ended(endings) { engine.ended(id, endings) },
+      report(key, report) { committer.submit({ relaxed: true, run: (work) => operations.report(work, held(key), report) }).catch(() => {}) },
+      heartbeat: (key) => committer.submit({ relaxed: true, run: (work) => operations.heartbeat(work, held(key)) }),
+      steps: (key) => reads.readSteps(connection, held(key).seq),
+      storeStep: (key, step, value) => committer.submit({ run: (work) => operations.storeStep(work, held(key), step, value) }),
+    }, execute)
+    return engine.process({ id, queue, owner, runs, concurrency, port: { run: runner.run, abort: runner.abort, giveBack: runner.giveBack, settled() {} } })
+  }
+
+  const sending = new Set<string>()
+  const send = httpAttempt({ clock, fetch: (...args) => fetch(...args), online: () => connectivity.online })
+  return {
+    async requests(queue) {
+      if (sending.has(queue)) return
+      sending.add(queue)
+      await process(queue, `${owner}:${queue}`, HTTP_CONCURRENCY, { kind: 'requests' }, send)
+    },
+    serve: ({ queue, names, execute, concurrency }) => process(queue, `${owner}:${queue}:served`, concurrency, present({ kind: 'handlers' as const, names }), execute),
+  }
+}
