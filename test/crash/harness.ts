@@ -1,14 +1,13 @@
-/** A real Chromium that can be killed, a page that works the queue, and a journal outside of both. */
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+/** A real Chromium that can be killed, pages that work the queue, and a journal outside of both. */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { chromium, type Browser, type Page } from 'playwright-core'
-import { createServer, type ViteDevServer } from 'vite'
 import { findChromium, flags } from '../../scripts/chromium.mjs'
+import { library } from './library.ts'
 
 /**
  * What the pages said, as `what id when`. An id is acknowledged once its push was answered; a line lost by a kill only asks less of us.
@@ -17,20 +16,30 @@ import { findChromium, flags } from '../../scripts/chromium.mjs'
 export class Journal {
   readonly acknowledged = new Set<string>()
   readonly completed = new Map<string, number>()
-  readonly #started: Array<readonly [id: string, when: number]> = []
+  /** Since they were last looked at. */
+  #started: Array<readonly [id: string, when: number]> = []
+  starts = 0
+  /** Lines of other kinds. */
+  readonly notes: Array<{ readonly what: string; readonly id: string; readonly when: number }> = []
+  #heard: Array<() => void> = []
 
   take(line: string): void {
-    const [what, id = '', when] = line.split(' ')
+    const [what = '', id = '', at] = line.split(' ')
+    const when = Number(at)
     if (what === 'pushed') this.acknowledged.add(id)
-    if (what === 'completed') this.completed.set(id, Math.min(Number(when), this.completed.get(id) ?? Infinity))
-    if (what === 'started') this.#started.push([id, Number(when)])
+    else if (what === 'completed') this.completed.set(id, Math.min(when, this.completed.get(id) ?? Infinity))
+    else if (what === 'started') { this.#started.push([id, when]); this.starts++ } else if (what !== '') this.notes.push({ what, id, when })
+    for (const heard of this.#heard.splice(0)) heard()
   }
 
-  get starts(): number { return this.#started.length }
+  /** Resolves when something was said. */
+  next(): Promise<void> { return new Promise((resolve) => { this.#heard.push(resolve) }) }
 
-  /** Jobs whose handler was started after their completion had been told. */
-  get again(): string[] {
-    return this.#started.filter(([id, when]) => when > (this.completed.get(id) ?? Infinity)).map(([id]) => id)
+  /** Jobs whose handler was started after their completion had been told; each is found once. */
+  takeDoubled(): string[] {
+    const doubled = this.#started.filter(([id, when]) => when > (this.completed.get(id) ?? Infinity)).map(([id]) => id)
+    this.#started = []
+    return doubled
   }
 }
 
@@ -42,44 +51,70 @@ const read = (request: IncomingMessage): Promise<string> => new Promise((resolve
   request.on('end', () => { resolve(text) })
 })
 
-/** Serves the sources by Vite on one fixed origin, and takes the journal. */
+/** Every page begins with this: the library as `holdfast`, and `tell(line)` for the journal, one request at a time. */
+const HEAD = `<script type="importmap">{"imports":{"holdfast":"/holdfast/index.js"}}</script><script>
+  const when = () => performance.timeOrigin + performance.now()
+  const lines = []
+  let telling = false
+  async function send() {
+    telling = true
+    while (lines.length > 0) await fetch('/journal', { method: 'POST', body: lines.splice(0).join('\\n') }).catch(() => {})
+    telling = false
+  }
+  window.tell = (what, id = '') => { lines.push(what + ' ' + id + ' ' + when()); if (!telling) void send() }
+</script>`
+
+/** Serves the library and one page on one fixed origin, and takes the journal. */
 export async function serveSite(page: string, api: (request: IncomingMessage, body: string, response: ServerResponse) => void = (_request, _body, response) => { response.end() }): Promise<Site> {
   const journal = new Journal()
-  const root = fileURLToPath(new URL('../..', import.meta.url))
-  const server: ViteDevServer = await createServer({
-    root, configFile: join(root, 'vite.config.ts'), mode: 'test', logLevel: 'error',
-    server: { middlewareMode: true, hmr: false, ws: false, watch: null },
-  })
-  const http: Server = createHttpServer((request, response) => {
-    if (request.url === '/journal') {
-      void read(request).then((text) => { for (const line of text.split('\n')) journal.take(line); response.end() })
-    } else if (request.url === '/page') {
-      response.setHeader('content-type', 'text/html')
-      response.end(`<!doctype html><html><head><title>page</title></head><body><script type="module">${page}</script></body></html>`)
-    } else if (request.url?.startsWith('/api/')) void read(request).then((text) => { api(request, text, response) })
-    else server.middlewares(request, response)
+  const files = await library()
+  const http = createHttpServer((request, response) => {
+    const { pathname } = new URL(request.url ?? '/', 'http://host')
+    const file = files.get(pathname.replace('/holdfast/', ''))
+    if (pathname === '/journal') void read(request).then((text) => { for (const line of text.split('\n')) journal.take(line); response.end() })
+    else if (pathname === '/page') response.setHeader('content-type', 'text/html').end(`<!doctype html><html><head><title>page</title>${HEAD}</head><body><script type="module">${page}</script></body></html>`)
+    else if (pathname === '/empty') response.setHeader('content-type', 'text/html').end('<!doctype html><title>empty</title>')
+    else if (pathname.startsWith('/api/')) void read(request).then((text) => { api(request, text, response) })
+    else if (file === undefined) response.writeHead(404).end()
+    else response.writeHead(200, { 'content-type': 'text/javascript', 'cache-control': 'max-age=86400' }).end(file)
   })
   await new Promise<void>((resolve) => { http.listen(0, '127.0.0.1', resolve) })
   return {
     url: `http://127.0.0.1:${(http.address() as AddressInfo).port}`, journal,
-    async close() { http.closeAllConnections(); http.close(); await server.close() },
+    async close() { http.closeAllConnections(); await new Promise((resolve) => { http.close(resolve) }) },
   }
 }
 
+type Signal = 'KILL' | 'STOP' | 'CONT'
+export const signal = (pid: number, name: Signal): void => { try { process.kill(pid, `SIG${name}`) } catch { /* gone already */ } }
+
+/** A page and the process that renders it. */
+export interface Tab { readonly page: Page; readonly pid: number }
+
 export class KillableBrowser {
-  readonly profile = mkdtempSync(join(tmpdir(), 'holdfast-crash-'))
+  readonly profile: string
+  readonly #flags: readonly string[]
   #process: ChildProcess | undefined
   #browser: Browser | undefined
+
+  constructor({ folder = tmpdir(), more = [] }: { readonly folder?: string; readonly more?: readonly string[] } = {}) {
+    this.profile = mkdtempSync(join(folder, 'holdfast-crash-'))
+    this.#flags = more
+  }
 
   async start(): Promise<Browser> {
     const executable = findChromium()
     if (!executable) throw new Error('no Chromium found')
-    const child = spawn(executable, [...flags, '--headless=new', `--user-data-dir=${this.profile}`, '--remote-debugging-port=0', 'about:blank'], { stdio: ['ignore', 'ignore', 'pipe'], detached: true })
+    const child = spawn(executable, [
+      ...flags, ...this.#flags, '--headless=new', `--user-data-dir=${this.profile}`, '--remote-debugging-port=0',
+      // A renderer kept in store would be taken for a tab.
+      '--disable-features=SpareRendererForSitePerProcess', 'about:blank',
+    ], { stdio: ['ignore', 'ignore', 'pipe'], detached: true })
     this.#process = child
     const endpoint = await new Promise<string>((resolve, reject) => {
       let text = ''
       child.stderr?.on('data', (chunk: Buffer) => {
-        text += chunk.toString()
+        if (text.length < 10_000) text += chunk.toString()
         const match = /DevTools listening on (ws:\S+)/.exec(text)
         if (match?.[1]) resolve(match[1])
       })
@@ -95,21 +130,29 @@ export class KillableBrowser {
     return context.newPage()
   }
 
-  /** SIGKILL to every renderer of this browser: the page, its worker and their locks. */
-  killRenderers(signal: 'KILL' | 'STOP' | 'CONT' = 'KILL'): number {
-    const pids = this.#children().filter((pid) => /--type=renderer/.test(commandLine(pid)))
-    for (const pid of pids) try { process.kill(pid, `SIG${signal}`) } catch { /* gone already */ }
-    return pids.length
+  /** A page in a process of its own. */
+  async tab(url: string): Promise<Tab> {
+    const before = new Set(this.renderers())
+    const page = await this.page()
+    await page.goto(url)
+    const [pid, ...more] = this.renderers().filter((one) => !before.has(one))
+    if (pid === undefined || more.length > 0) throw new Error(`${more.length === 0 ? 'no' : 'more than one'} new renderer for ${url}`)
+    return { page, pid }
   }
+
+  renderers(): number[] { return this.#processes().filter(({ command }) => command.includes('--type=renderer')).map(({ pid }) => pid) }
+
+  /** SIGKILL to every renderer of this browser: its pages, their workers and their locks. */
+  killRenderers(): void { for (const pid of this.renderers()) signal(pid, 'KILL') }
 
   /** SIGKILL to all of it at once. */
   async killAll(): Promise<void> {
     const child = this.#process
     this.#process = undefined
-    const pids = this.#children()
-    for (const pid of [child?.pid, ...pids]) if (pid) try { process.kill(pid, 'SIGKILL') } catch { /* gone already */ }
-    if (child && child.exitCode === null && child.signalCode === null) await new Promise((resolve) => { child.once('exit', resolve) })
+    for (const pid of [child?.pid, ...this.#processes().map(({ pid }) => pid)]) if (pid !== undefined) signal(pid, 'KILL')
     await this.#browser?.close().catch(() => {})
+    // One that still ended would hold the profile's files.
+    while (this.#processes().length > 0) await pause(10)
     for (const lock of ['SingletonLock', 'SingletonCookie', 'SingletonSocket']) rmSync(join(this.profile, lock), { force: true })
   }
 
@@ -118,16 +161,25 @@ export class KillableBrowser {
     rmSync(this.profile, { recursive: true, force: true, maxRetries: 5 })
   }
 
-  #children(): number[] {
-    try { return execFileSync('pgrep', ['-f', '--', `--user-data-dir=${this.profile}`]).toString().trim().split('\n').map(Number) } catch { return [] }
-  }
+  /** A dead one that nobody waited for has no command line any more. */
+  #processes(): Array<{ readonly pid: number; readonly command: string }> { return processesOf(`--user-data-dir=${this.profile}`) }
 }
 
-function commandLine(pid: number): string {
-  try { return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ') } catch { return '' }
+/** Who names `text` on its command line. Linux. */
+export function processesOf(text: string): Array<{ readonly pid: number; readonly command: string }> {
+  return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).flatMap((name) => {
+    try {
+      const command = readFileSync(`/proc/${name}/cmdline`, 'utf8').replaceAll('\0', ' ')
+      return command.includes(text) ? [{ pid: Number(name), command }] : []
+    } catch { return [] }
+  })
 }
 
 export const pause = (ms: number): Promise<void> => new Promise((resolve) => { setTimeout(resolve, ms) })
+
+export async function until(what: () => boolean | Promise<boolean>, ms = 10_000): Promise<void> {
+  for (const end = performance.now() + ms; !await what(); await pause(10)) if (performance.now() > end) throw new Error(`not within ${ms} ms: ${what.toString()}`)
+}
 
 /** A seeded generator (mulberry32), so that a failing run's moments can be tried again. */
 export function seeded(seed: number): () => number {

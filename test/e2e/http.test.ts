@@ -16,7 +16,7 @@ let page: Page
 
 beforeAll(async () => {
   site = await serveSite(`
-    import { openQueue } from '/src/index.ts'
+    import { openQueue } from 'holdfast'
     window.queue = await openQueue('http-' + performance.timeOrigin)
     window.events = []
     queue.on('*', (event) => events.push(event))

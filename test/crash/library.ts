@@ -1,0 +1,27 @@
+/** The library as one build in memory: pages that live for a moment must not ask for fifty sources first. */
+import { fileURLToPath } from 'node:url'
+import { rolldown } from 'rolldown'
+import { bundleWorker, inlineWorker } from '../../scripts/builtin-worker.mjs'
+
+/** What a worker runs before the library does, by the name under which it is served beside `worker.js`. */
+export const CRIPPLED = {
+  /** As in a browser that has neither Web Locks nor BroadcastChannel. */
+  'bare-worker.js': `Object.defineProperty(navigator, 'locks', { value: undefined }); delete globalThis.BroadcastChannel;\n`,
+}
+
+let built: Promise<ReadonlyMap<string, string>> | undefined
+
+/** File name → source. */
+export const library = (): Promise<ReadonlyMap<string, string>> => built ??= build()
+
+async function build(): Promise<ReadonlyMap<string, string>> {
+  const bundle = await rolldown({ input: { index: fileURLToPath(new URL('../../src/index.ts', import.meta.url)) }, platform: 'browser', plugins: [inlineWorker()] })
+  const { output } = await bundle.generate({ format: 'esm', entryFileNames: '[name].js', chunkFileNames: '[name]-[hash].js' })
+  await bundle.close()
+  const worker = await bundleWorker()
+  return new Map([
+    ...output.flatMap((file): Array<[string, string]> => file.type === 'chunk' ? [[file.fileName, file.code]] : []),
+    ['worker.js', worker],
+    ...Object.entries(CRIPPLED).map(([name, before]): [string, string] => [name, before + worker]),
+  ])
+}
