@@ -64,15 +64,17 @@ const HEAD = `<script type="importmap">{"imports":{"holdfast":"/holdfast/index.j
   window.tell = (what, id = '') => { lines.push(what + ' ' + id + ' ' + when()); if (!telling) void send() }
 </script>`
 
-/** Serves the library and one page on one fixed origin, and takes the journal. */
-export async function serveSite(page: string, api: (request: IncomingMessage, body: string, response: ServerResponse) => void = (_request, _body, response) => { response.end() }): Promise<Site> {
+/** Serves the library and pages on one fixed origin, and takes the journal. One script is that of `/page`; several are served under their names. */
+export async function serveSite(pages: string | Readonly<Record<string, string>>, api: (request: IncomingMessage, body: string, response: ServerResponse) => void = (_request, _body, response) => { response.end() }): Promise<Site> {
   const journal = new Journal()
   const files = await library()
+  const scripts: Readonly<Record<string, string>> = typeof pages === 'string' ? { page: pages } : pages
   const http = createHttpServer((request, response) => {
     const { pathname } = new URL(request.url ?? '/', 'http://host')
     const file = files.get(pathname.replace('/holdfast/', ''))
+    const page = scripts[pathname.slice(1)]
     if (pathname === '/journal') void read(request).then((text) => { for (const line of text.split('\n')) journal.take(line); response.end() })
-    else if (pathname === '/page') response.setHeader('content-type', 'text/html').end(`<!doctype html><html><head><title>page</title>${HEAD}</head><body><script type="module">${page}</script></body></html>`)
+    else if (page !== undefined) response.setHeader('content-type', 'text/html').end(`<!doctype html><html><head><title>page</title>${HEAD}</head><body><script type="module">${page}</script></body></html>`)
     else if (pathname === '/empty') response.setHeader('content-type', 'text/html').end('<!doctype html><title>empty</title>')
     else if (pathname.startsWith('/api/')) void read(request).then((text) => { api(request, text, response) })
     else if (file === undefined) response.writeHead(404).end()

@@ -55,12 +55,22 @@ export interface Findings {
 
 export const noFindings = (): Findings => ({ kills: 0, acknowledged: 0, starts: 0, lost: [], doubled: [], unfinished: [], countersWrong: [] })
 
-export interface Stage { readonly site: Site; readonly browser: KillableBrowser; close(): Promise<void> }
+export interface Stage {
+  readonly site: Site
+  readonly browser: KillableBrowser
+  close(): Promise<void>
+  /** Closes, but leaves the profile to be looked at. */
+  keep(): Promise<void>
+}
 
 export async function openStage(): Promise<Stage> {
   const browser = new KillableBrowser()
   const site = await serveSite(PAGE)
-  return { site, browser, async close() { await browser.dispose(); await site.close() } }
+  return {
+    site, browser,
+    async close() { await browser.dispose(); await site.close() },
+    async keep() { await browser.killAll(); await site.close() },
+  }
 }
 
 export interface KillOptions {

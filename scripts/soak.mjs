@@ -1,0 +1,169 @@
+// @ts-check
+// The reliability tests with their numbers turned up, for hours: node scripts/soak.mjs --renderer-kills 10000 --browser-kills 1000 --seeds 100000 --json soak.json
+// Ctrl-C ends it after the round it is in, and prints what there is.
+import { spawn } from 'node:child_process'
+import { existsSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { runnerImport } from 'vite'
+import { ensureChromium } from './chromium.mjs'
+
+const root = fileURLToPath(new URL('../', import.meta.url))
+const number = { type: /** @type {const} */ ('string') }
+const { values } = parseArgs({ options: {
+  'renderer-kills': number, 'browser-kills': number, 'firefox-kills': number, seeds: number, from: number, tabs: number, jobs: number, rounds: number, seed: number, json: number,
+} })
+/** @param {keyof typeof values} name @param {number} otherwise */
+const asked = (name, otherwise) => Number(values[name] ?? otherwise)
+const SEED = asked('seed', Math.floor(Math.random() * 2 ** 31))
+
+/**
+ * @typedef {{ kind: string, n: number, lost: number, doubled: number, staleAccepted: number, countersWrong: number, unfinished: number, acknowledged: number, broken: number, seconds: number, bound95: number, notes: string[] }} Row
+ */
+/** @type {Row[]} */
+const rows = []
+const stop = new AbortController()
+process.on('SIGINT', () => { if (stop.signal.aborted) process.exit(130); stop.abort(); say('ending: once more to leave at once\n') })
+
+console.log(`soak: seed ${SEED}, ${ensureChromium().executablePath}`)
+await chromiumKills('renderer kills', asked('renderer-kills', 0), 'killRenderers')
+await chromiumKills('browser kills', asked('browser-kills', 0), 'killBrowsers')
+await firefoxKills(asked('firefox-kills', 0))
+await seeds(asked('seeds', 0), asked('from', 1))
+if (values.jobs !== undefined) await tabs(asked('tabs', 8), asked('jobs', 100_000), asked('rounds', 1))
+print()
+process.exit(rows.every((row) => row.lost + row.doubled + row.staleAccepted + row.countersWrong + row.unfinished + row.broken === 0) ? 0 : 1)
+
+/** A module of the tests, as it stands. @param {string} path */
+async function load(path) { return (await runnerImport(root + path, { root, configFile: false, logLevel: 'error' })).module }
+
+/** @param {string} kind @returns {Row} */
+function begin(kind) {
+  /** @type {Row} */
+  const row = { kind, n: 0, lost: 0, doubled: 0, staleAccepted: 0, countersWrong: 0, unfinished: 0, acknowledged: 0, broken: 0, seconds: 0, bound95: 1, notes: [] }
+  rows.push(row)
+  return row
+}
+
+/** Rounds of at most `size`: each starts its browsers anew. @param {number} total @param {number} size */
+function* rounds(total, size) { for (let done = 0; done < total && !stop.signal.aborted; done += size) yield { from: done, size: Math.min(size, total - done) } }
+
+/** @param {Row} row @param {number} begun @param {number} of @param {number} n */
+function progress(row, begun, of, n) {
+  row.n = n
+  row.seconds = (performance.now() - begun) / 1000
+  row.bound95 = n > 0 ? 3 / n : 1
+  say(`${row.kind}: ${n}/${of}, ${(row.seconds / Math.max(n, 1) * 1000).toFixed(row.seconds / n > 0.01 ? 0 : 2)} ms each; ${row.acknowledged} acknowledged, ${row.lost} lost, ${row.doubled} doubled, ${row.countersWrong + row.unfinished + row.broken} other faults`)
+}
+
+/** @param {Row} row @param {any} findings */
+function note(row, findings) {
+  for (const what of /** @type {const} */ (['lost', 'doubled', 'staleAccepted', 'countersWrong', 'unfinished'])) {
+    const found = findings[what] ?? []
+    row[what] += found.length
+    for (const one of found.slice(0, 20)) row.notes.push(`${what}: ${one}`)
+  }
+  row.acknowledged += findings.acknowledged ?? 0
+}
+
+/** @param {string} kind @param {number} kills @param {'killRenderers' | 'killBrowsers'} how */
+async function chromiumKills(kind, kills, how) { await killing(kind, kills, how === 'killRenderers' ? 500 : 100, 'test/crash/kills.ts', how) }
+
+/** @param {number} kills */
+async function firefoxKills(kills) { await killing('firefox kills', kills, 50, 'test/crash/firefox.ts', 'killFirefoxes') }
+
+/** @param {string} kind @param {number} kills @param {number} size @param {string} path @param {string} how */
+async function killing(kind, kills, size, path, how) {
+  if (kills === 0) return
+  const module = await load(path)
+  const row = begin(kind)
+  const begun = performance.now()
+  let stage = await module.openStage()
+  let broken = 0
+  for (const { from, size: n } of rounds(kills, size)) {
+    const findings = module.noFindings()
+    const before = row.acknowledged
+    try {
+      await module[how](stage, { kills: n, seed: SEED + from, findings, stop: stop.signal, progress: (/** @type {any} */ { kills: done, acknowledged }) => { row.acknowledged = before + acknowledged; progress(row, begun, kills, from + done) } })
+    } catch (error) {
+      row.broken++
+      row.notes.push(`broken: seed ${SEED + from} after ${findings.kills}: ${error instanceof Error ? error.stack : error}`)
+    }
+    row.acknowledged = before
+    note(row, findings)
+    const bad = row.lost + row.doubled + row.countersWrong + row.unfinished + row.broken
+    if (bad > broken) {
+      // What went wrong once would be found again by each later look: the profile is kept, and another one begun.
+      row.notes.push(`kept: ${stage.browser.profile} (seed ${SEED + from})`)
+      await stage.keep()
+      stage = await module.openStage()
+      broken = bad
+    }
+    save()
+  }
+  await stage.close()
+  say('', true)
+}
+
+/** @param {number} count @param {number} first */
+async function seeds(count, first) {
+  if (count === 0) return
+  const row = begin('simulation')
+  const begun = performance.now()
+  const path = ['simulate.ts', 'simulation.ts', 'index.ts'].map((file) => `test/simulation/${file}`).find((file) => existsSync(root + file))
+  const simulate = path && (await load(path).catch(() => ({}))).simulate
+  for (const { from, size } of rounds(count, simulate ? 10 : 500)) {
+    for (const fault of await (simulate ? simulated(simulate, first + from, size) : vitest(first + from, size))) { row.broken++; row.notes.push(fault) }
+    progress(row, begun, count, from + size)
+    save()
+  }
+  say('', true)
+}
+
+/** @param {(seed: number) => unknown} simulate @param {number} from @param {number} size */
+async function simulated(simulate, from, size) {
+  const faults = []
+  for (let seed = from; seed < from + size; seed++) try { await simulate(seed) } catch (error) { faults.push(`seed ${seed}: ${error instanceof Error ? error.message : error}`) }
+  return faults
+}
+
+/** @param {number} from @param {number} size @returns {Promise<string[]>} */
+function vitest(from, size) {
+  const child = spawn('npx', ['vitest', 'run', '--project', 'unit', 'test/simulation/simulation.test.ts'], { cwd: root, env: { ...process.env, SIM_FROM: String(from), SIM_SEEDS: String(size) }, detached: true })
+  let text = ''
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (/** @type {Buffer} */ chunk) => { text += chunk })
+  return new Promise((resolve) => { child.on('exit', (code) => { resolve(code === 0 ? [] : [`seeds ${from}..${from + size - 1}: ${text.slice(-4000)}`]) }) })
+}
+
+/** @param {number} count @param {number} jobs @param {number} times */
+async function tabs(count, jobs, times) {
+  const { drain } = await load('test/crash/drain.ts')
+  const row = begin(`${count} tabs, jobs`)
+  const begun = performance.now()
+  for (const { from } of rounds(times, 1)) {
+    const drained = await drain({ tabs: count, jobs, concurrency: 32, ms: 0, stop: stop.signal, progress: (/** @type {number} */ done) => { progress(row, begun, jobs * times, from * jobs + done) } })
+    note(row, { ...drained, acknowledged: drained.done })
+    if (drained.mostAtOnce > 32) { row.broken++; row.notes.push(`${drained.mostAtOnce} at once instead of 32`) }
+    progress(row, begun, jobs * times, from * jobs + drained.done)
+    row.notes.push(`${Math.round(drained.done / drained.seconds)} jobs/s over ${drained.processes} processes, ${drained.perTab.join(' + ')}; at most ${drained.mostAtOnce} at once`)
+    save()
+  }
+  say('', true)
+}
+
+function save() { if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify({ seed: SEED, at: new Date().toISOString(), rows }, undefined, 2)}\n`) }
+
+function print() {
+  save()
+  const columns = /** @type {const} */ (['n', 'acknowledged', 'lost', 'doubled', 'staleAccepted', 'countersWrong', 'unfinished', 'broken', 'seconds', 'bound95'])
+  console.table(Object.fromEntries(rows.map((row) => [row.kind, Object.fromEntries(columns.map((name) => [name, name === 'seconds' || name === 'bound95' ? Number(row[name].toPrecision(3)) : row[name]]))])))
+  for (const { kind, notes } of rows) for (const line of notes) console.log(`${kind}: ${line}`)
+}
+
+/** One line that is written over, where there is a terminal; else one a minute. @param {string} text */
+function say(text, last = false) {
+  if (process.stdout.isTTY) { process.stdout.write(`\r\x1b[K${text}${last ? '\n' : ''}`); return }
+  const now = performance.now()
+  if (text && (now - (say.at ?? 0) > 60_000 || text.endsWith('\n'))) { say.at = now; console.log(text.trimEnd()) }
+}
+say.at = 0
