@@ -11,6 +11,8 @@ export interface Gate {
   readonly failures: number
   /** Not asked before (epoch ms). */
   readonly retryAt: number
+  /** When it was closed (epoch ms). */
+  readonly since: number
   /** The server named that time. */
   readonly told?: true
   /** How many requests may be out at once. */
@@ -31,6 +33,8 @@ export type GateEvent =
   | { readonly type: 'ended' }
   /** A sign that the network is back. */
   | { readonly type: 'hint' }
+  /** The clock was looked at: if it was set back, the wait begins anew. */
+  | { readonly type: 'look' }
 
 const FIRST_MS = 1000
 const LONGEST_MS = 300_000
@@ -49,6 +53,7 @@ export function turn(gate: Gate | undefined, origin: string, event: GateEvent, n
     case 'asked': return gate && { ...gate, out: gate.out + event.count }
     case 'ended': return gate && { ...gate, out }
     case 'hint': return gate && gate.failures > 0 && !gate.told ? { ...gate, retryAt: Math.min(gate.retryAt, now) } : gate
+    case 'look': return gate && gate.since > now ? { ...gate, since: now, retryAt: now + Math.max(0, gate.retryAt - gate.since) } : gate
     case 'answered': {
       if (!gate || gate.allow * 2 >= OPEN_AT) return undefined
       const { told: _told, ...rest } = gate
@@ -63,5 +68,5 @@ function close(gate: Gate | undefined, origin: string, { reason, afterMs, random
   const failures = again ? gate.failures : (gate?.failures ?? 0) + 1
   const wait = afterMs ?? (again ? 0 : Math.min(FIRST_MS * 2 ** (failures - 1), LONGEST_MS) * (1 - JITTER * random))
   const told = afterMs !== undefined || (again && gate.told) || undefined
-  return present({ origin, failures, retryAt: Math.max(again ? gate.retryAt : 0, Math.round(now + wait)), told, allow: 1, out, reason })
+  return present({ origin, failures, retryAt: Math.max(again ? gate.retryAt : 0, Math.round(now + wait)), since: now, told, allow: 1, out, reason })
 }

@@ -71,6 +71,8 @@ export interface Job<Data = unknown, Name extends string = string> {
   readonly createdAt: number
   /** When a `delayed` job is due. */
   readonly runAt?: number
+  /** When its wait began, if it is to last so long and not until a time that was named: a clock that is set back begins it anew. */
+  readonly since?: number
   /** Failed attempts so far. */
   readonly failures: number
   /** Times its lease was lost. */

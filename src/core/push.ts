@@ -67,7 +67,7 @@ export function createJob(queue: string, item: NewJob, defaults: PushOptions, se
     maxAttempts: MAX_ATTEMPTS[kind], timeoutMs: TIMEOUT_MS[kind], size: item.size,
     ...optionFields(options),
     ...present({
-      large: isLarge(item.size, item.binary) || undefined, runAt: later ? runAt : undefined,
+      large: isLarge(item.size, item.binary) || undefined, runAt: later ? runAt : undefined, since: later && options.runAt === undefined ? now : undefined,
       expiresAt: options.ttlMs === undefined ? undefined : now + options.ttlMs, http: item.http,
     }),
   }

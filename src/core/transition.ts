@@ -54,12 +54,14 @@ const moved = (job: Job): Outcome => ({ kind: 'moved', job })
 
 /** A copy in `state`, without the fields that belong to another state. */
 function enter(job: Job, state: State, patch: Partial<Job> = {}): Job {
-  const { runAt: _runAt, startedAt: _startedAt, endedAt: _endedAt, cancelRequested: _cancel, ...rest } = job
+  const { runAt: _runAt, since: _since, startedAt: _startedAt, endedAt: _endedAt, cancelRequested: _cancel, ...rest } = job
   return { ...rest, ...patch, state }
 }
 
 const toWaiting = (job: Job): Outcome => moved(enter(job, 'waiting'))
-const toDelayed = (job: Job, runAt: number, now: number): Job => runAt > now ? enter(job, 'delayed', { runAt }) : enter(job, 'waiting')
+/** `since`: when the wait began, if it is a span of time. */
+const toDelayed = (job: Job, runAt: number, now: number, since?: number): Job => runAt > now ? enter(job, 'delayed', present({ runAt, since })) : enter(job, 'waiting')
+const wait = (job: Job, ms: number, now: number): Job => toDelayed(job, now + ms, now, now)
 
 function logAttempt(job: Job, owner: string, error: JobError, now: number): readonly Attempt[] {
   const attempt: Attempt = { startedAt: job.startedAt ?? now, endedAt: now, error, owner }
@@ -91,7 +93,7 @@ const fail: Cell<'fail'> = (job, { error, owner, random, afterMs, final, unanswe
   const patch = { failures, attempts: logAttempt(job, owner, error, now), ...(unanswered && { unanswered }) }
   if (final) return die(job, final, error, now, patch)
   if (failures >= job.maxAttempts) return die(job, unanswered ? 'no-answer' : 'failed', error, now, patch)
-  return moved(toDelayed({ ...job, ...patch }, now + (afterMs ?? backoffDelay(job.backoff, failures, random)), now))
+  return moved(wait({ ...job, ...patch }, afterMs ?? backoffDelay(job.backoff, failures, random), now))
 }
 
 const stall: Cell<'stall'> = (job, { owner, maxStalls }, now) => {
@@ -114,17 +116,24 @@ const gone: Cell<'remove'> = (job) => ({ kind: 'gone', job })
 const retry: Cell<'retry'> = (job, { edit, options = {} }, now) => {
   const { result: _result, reason: _reason, fingerprint: _fingerprint, progress: _progress, progressMessage: _message, expiresAt: _expiresAt, ...rest } = job
   const fresh = edit ? { ...rest, data: edit.data, revision: (job.revision ?? 0) + 1 } : rest
-  return moved(toDelayed({ ...fresh, failures: 0, stalls: 0, ...optionFields(options), ...present({ expiresAt: options.ttlMs && now + options.ttlMs }) }, runAtOf(options, now) ?? now, now))
+  return moved(toDelayed({ ...fresh, failures: 0, stalls: 0, ...optionFields(options), ...present({ expiresAt: options.ttlMs && now + options.ttlMs }) }, runAtOf(options, now) ?? now, now, options.delayMs === undefined ? undefined : now))
 }
 
 const update: Cell<'update'> = (job, { patch: { data, priority, runAt } }, now) => {
   const edited: Job = { ...job, ...(data !== undefined && { data, revision: (job.revision ?? 0) + 1 }), ...present({ priority }) }
   if (job.state === 'blocked') return moved(runAt === undefined ? edited : { ...edited, runAt })
   const due = runAt ?? job.runAt
-  return moved(due === undefined ? edited : toDelayed(edited, due, now))
+  return moved(due === undefined ? edited : toDelayed(edited, due, now, runAt === undefined ? job.since : undefined))
 }
 
-const unblock: Cell<'unblock'> = (job, _event, now) => moved(toDelayed(job, job.runAt ?? now, now))
+const unblock: Cell<'unblock'> = (job, _event, now) => moved(toDelayed(job, job.runAt ?? now, now, job.since))
+
+const due: Cell<'due'> = (job, _event, now) => {
+  const { runAt = now, since = now } = job
+  // A wait that begins in the future was begun before the clock was set back.
+  if (since > now) return moved(wait(job, runAt - since, now))
+  return runAt > now ? IGNORED : toWaiting(job)
+}
 
 const ended: Omit<Row, 'cancel'> = {
   claim: refuse, due: ignore, promote: refuse, unblock: ignore, complete: refuse, fail: refuse, snooze: refuse, release: refuse, stall: refuse,
@@ -140,13 +149,13 @@ export const TABLE: { readonly [S in State]: Row } = {
     ...unstarted, due: ignore, promote: ignore, unblock: ignore,
     claim: (job, _event, now) => moved(enter(job, 'active', { startedAt: now })),
   },
-  delayed: { ...unstarted, claim: refuse, due: (job, _event, now) => (job.runAt ?? 0) > now ? IGNORED : toWaiting(job), promote: toWaiting, unblock: ignore },
+  delayed: { ...unstarted, claim: refuse, due, promote: toWaiting, unblock: ignore },
   blocked: { ...unstarted, claim: refuse, due: ignore, promote: refuse, unblock },
   active: {
     claim: refuse, due: ignore, promote: refuse, unblock: ignore, expire: ignore, retry: refuse, update: refuse,
     complete: unlessCancelled(complete),
     fail: unlessCancelled(fail),
-    snooze: unlessCancelled((job, { ms }, now) => moved(toDelayed(job, now + ms, now))),
+    snooze: unlessCancelled((job, { ms }, now) => moved(wait(job, ms, now))),
     release: unlessCancelled((job, { unanswered }) => toWaiting(unanswered ? { ...job, unanswered } : job)),
     stall: unlessCancelled(stall),
     cancel: (job, { reason }) => requestCancel(reason, false)(job),

@@ -86,7 +86,7 @@ export function createUpkeep({ name, store: { connection, committer }, clock, lo
     const elapsed = clock.awake() - lastAwake
     lastAwake += elapsed
     awake += Math.min(elapsed, 2 * TICK_MS)
-    const state = await outlook(connection)
+    const state = await outlook(connection, clock.now())
     watch(ownersOf(state))
     await expireSilent(state.leases, state.owners)
     await heartbeats()

@@ -79,14 +79,15 @@ export interface Outlook {
   readonly receipts: readonly ReceiptRow[]
 }
 
-export function outlook(connection: Connection): Promise<Outlook> {
+export function outlook(connection: Connection, now: number): Promise<Outlook> {
   return read(connection, async (tx) => {
-    const [[delayed], [expiry], origins, queues, leases, owners, receipts] = await Promise.all([
-      tx.allBy('delayed', 'runAt', null, 1), tx.keys('expiries', null, 1), tx.all('origins'), tx.all('queues'), tx.all('leases'), tx.all('owners'), tx.all('receipts'),
+    const [[delayed], [ahead], [expiry], origins, queues, leases, owners, receipts] = await Promise.all([
+      tx.allBy('delayed', 'runAt', null, 1), tx.allBy('delayed', 'since', IDBKeyRange.lowerBound(now, true), 1), tx.keys('expiries', null, 1), tx.all('origins'), tx.all('queues'), tx.all('leases'), tx.all('owners'), tx.all('receipts'),
     ])
     const pauses = queues.map(({ paused, pausedUntil }) => paused ? pausedUntil ?? Infinity : Infinity)
     return {
-      at: Math.min(delayed?.runAt ?? Infinity, expiry?.[0] ?? Infinity, ...pauses),
+      // A wait that begins in the future was begun before the clock was set back: that is to be mended now.
+      at: ahead || origins.some(({ since }) => since > now) ? now : Math.min(delayed?.runAt ?? Infinity, expiry?.[0] ?? Infinity, ...pauses),
       originsAt: Math.min(Infinity, ...origins.map(({ retryAt, failures }) => failures > 0 ? retryAt : Infinity)),
       queues, leases, owners: new Map(owners.map(({ owner, beats }) => [owner, beats])), receipts,
     }

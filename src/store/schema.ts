@@ -119,7 +119,7 @@ export interface Schema {
   waiting: { key: PageKey; value: PageRow }
   leases: { key: number; value: LeaseRow; indexes: { buckets: number; owner: string } }
   boxes: { key: number; value: BoxRow }
-  delayed: { key: number; value: Job; indexes: { runAt: number; queue: [string, number] } }
+  delayed: { key: number; value: Job; indexes: { runAt: number; since: number; queue: [string, number] } }
   blocked: { key: number; value: Job & { waitsFor?: readonly number[] }; indexes: { waitsFor: number; queue: [string, number] } }
   dead: { key: number; value: Job; indexes: { queue: [string, number]; fingerprint: [string, string, number] } }
   history: { key: [string, string, number]; value: HistoryRow; indexes: { buckets: number } }
@@ -161,7 +161,7 @@ const LAYOUT: Readonly<Record<Room, Layout>> = {
   waiting: {},
   leases: { key: 'box', indexes: { owner: 'owner' }, lists: ['buckets'] },
   boxes: {},
-  delayed: { key: 'seq', indexes: { runAt: 'runAt', queue: ['queue', 'seq'] } },
+  delayed: { key: 'seq', indexes: { runAt: 'runAt', since: 'since', queue: ['queue', 'seq'] } },
   blocked: { key: 'seq', indexes: { queue: ['queue', 'seq'] }, lists: ['waitsFor'] },
   dead: { key: 'seq', indexes: { queue: ['queue', 'seq'], fingerprint: ['queue', 'fingerprint', 'seq'] } },
   history: { key: ['queue', 'state', 'order'], lists: ['buckets'] },

@@ -50,6 +50,11 @@ describe('a gate', () => {
     expect(allowed).toEqual([2, 4, 8, 16, 32, Infinity])
   })
 
+  it('begins its wait anew when the clock was set back', () => {
+    expect(after([trouble({ afterMs: 7000 }), NOW], [{ type: 'look' }, NOW - 100_000])).toMatchObject({ retryAt: NOW - 93_000 })
+    expect(after([trouble({ afterMs: 7000 }), NOW], [{ type: 'look' }, NOW + 10])).toMatchObject({ retryAt: NOW + 7000 })
+  })
+
   it('never stays shut for good, whatever happens', () => {
     const event: fc.Arbitrary<GateEvent> = fc.oneof(
       fc.record({ type: fc.constant('trouble' as const), reason: fc.constant(''), random: fc.double({ min: 0, max: 0.999, noNaN: true }) }),

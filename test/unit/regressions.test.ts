@@ -153,3 +153,22 @@ it('a tab that closes leaves no share behind', async () => {
   await one!.close()
   expect((await stored(name)).queues.map(({ processors }) => processors)).toEqual([{}])
 })
+
+it('a clock that is set back makes no retry wait for a year', async () => {
+  let now = 1_800_000_000_000
+  const YEAR = 365 * 86_400_000
+  const name = freshName()
+  onTestFinished(() => forget(name))
+  const { committer: c, close } = testStore(name, { now: () => now })
+  await c.submit(push('in a second', 1, { delayMs: 1000 }))
+  await c.submit(push('at its hour', 1, { runAt: now + 1000 }))
+  now -= YEAR
+  await c.submit({ alone: true, run: operations.promoteDue })
+  now += 1000
+  await c.submit({ alone: true, run: operations.promoteDue })
+  const rows = await stored(name)
+  expect(rows.waiting.flatMap(({ jobs }) => jobs.map((job) => job.name))).toEqual(['in a second'])
+  expect(rows.delayed.map((job) => job.name)).toEqual(['at its hour'])
+  expect(faults(rows)).toEqual([])
+  await close()
+})

@@ -77,6 +77,14 @@ describe('the table', () => {
   })
 })
 
+it('a wait begins anew when the clock was set back, but a time that was named stays', () => {
+  const failed = after(jobOf({ state: 'active', startedAt: NOW, backoff: { type: 'fixed', delayMs: 5000, jitter: 0 } }), FAIL)
+  expect(failed).toMatchObject({ runAt: NOW + 5000, since: NOW })
+  expect(after(failed, { type: 'due' }, NOW - HOUR)).toMatchObject({ state: 'delayed', runAt: NOW - HOUR + 5000, since: NOW - HOUR })
+  const named = after(JOBS.delayed, { type: 'update', patch: { runAt: NOW + HOUR } })
+  expect(transition(named, { type: 'due' }, NOW - HOUR)).toEqual({ kind: 'ignored' })
+})
+
 // ---- starting and waiting ----
 
 describe('a claim', () => {
@@ -103,7 +111,7 @@ describe('complete', () => {
 describe('fail', () => {
   it('counts the failure, notes the attempt and waits for the backoff', () => {
     expect(after(JOBS.active, FAIL)).toEqual(jobOf({
-      state: 'delayed', failures: 1, runAt: NOW + 1000, attempts: [{ startedAt: NOW - 50, endedAt: NOW, error: ERROR, owner: 'tab' }],
+      state: 'delayed', failures: 1, runAt: NOW + 1000, since: NOW, attempts: [{ startedAt: NOW - 50, endedAt: NOW, error: ERROR, owner: 'tab' }],
     }))
   })
   it('waits twice as long after the second', () => { expect(after({ ...JOBS.active, failures: 1 }, FAIL).runAt).toBe(NOW + 2000) })
@@ -138,7 +146,7 @@ describe('fail', () => {
 })
 
 describe('snooze and release', () => {
-  it('a snoozed job comes back later and has failed nothing', () => { expect(after(JOBS.active, EVENTS.snooze)).toEqual(jobOf({ state: 'delayed', runAt: NOW + HOUR })) })
+  it('a snoozed job comes back later and has failed nothing', () => { expect(after(JOBS.active, EVENTS.snooze)).toEqual(jobOf({ state: 'delayed', runAt: NOW + HOUR, since: NOW })) })
   it('a released job counts nothing', () => { expect(after(JOBS.active, EVENTS.release)).toEqual(jobOf({ state: 'waiting' })) })
   it('a released request that may have arrived is remembered as such', () => { expect(after(JOBS.active, { type: 'release', unanswered: true })).toEqual(jobOf({ state: 'waiting', unanswered: true })) })
 })

@@ -3,19 +3,22 @@ import { transition } from '../../core/transition.ts'
 import { count, enter, forget, leave, locate } from '../rooms.ts'
 import type { Work } from '../work.ts'
 import { settleOutcome } from './end.ts'
+import { gateEvent } from './gates.ts'
 
 const UPKEEP_BATCH = 500
 
-/** Moves delayed jobs whose time has come; true when there may be more. */
+/** Moves delayed jobs whose time has come, and begins those waits anew that a clock set back would make too long; true when there may be more. */
 export async function promoteDue(work: Work): Promise<boolean> {
   const due = await work.tx.allBy('delayed', 'runAt', IDBKeyRange.upperBound(work.now), UPKEEP_BATCH)
-  for (const job of due.sort((a, b) => a.position - b.position)) {
+  const ahead = await work.tx.allBy('delayed', 'since', IDBKeyRange.lowerBound(work.now, true), UPKEEP_BATCH)
+  for (const job of [...due, ...ahead].sort((a, b) => a.position - b.position)) {
     const outcome = transition(job, { type: 'due' }, work.now)
     if (outcome.kind !== 'moved') continue
     const row = await leave(work, await work.queue(job.queue), { room: 'delayed', job })
     work.putQueue(await enter(work, row, outcome.job))
   }
-  return due.length === UPKEEP_BATCH
+  for (const { origin } of await work.tx.all('origins')) await gateEvent(work, origin, { type: 'look' })
+  return Math.max(due.length, ahead.length) === UPKEEP_BATCH
 }
 
 /** Ends jobs that were not started in time; true when there may be more. */
