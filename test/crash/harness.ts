@@ -61,6 +61,10 @@ const HEAD = `<script type="importmap">{"imports":{"holdfast":"/holdfast/index.j
     while (lines.length > 0) await fetch('/journal', { method: 'POST', body: lines.splice(0).join('\\n') }).catch(() => {})
     telling = false
   }
+  if (new URLSearchParams(location.search).has('bare')) {
+    Object.defineProperty(navigator, 'locks', { value: undefined })
+    delete window.BroadcastChannel
+  }
   window.tell = (what, id = '') => { lines.push(what + ' ' + id + ' ' + when()); if (!telling) void send() }
 </script>`
 
