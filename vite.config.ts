@@ -29,7 +29,7 @@ export default defineConfig(({ mode }) => ({
         extends: true,
         test: {
           name: 'unit',
-          include: ['test/unit/**/*.test.ts', 'test/layers.test.ts'],
+          include: ['test/unit/**/*.test.ts', 'test/simulation/**/*.test.ts', 'test/layers.test.ts'],
           // fake-indexeddb waits by setImmediate.
           fakeTimers: { toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date', 'performance'] },
         },

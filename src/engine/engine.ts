@@ -19,7 +19,7 @@ import { getJob, wasGiven, readBox, readGeneration, readLeases } from '../store/
 import type { QueueRow } from '../store/schema.ts'
 import { openStore, type Store } from '../store/store.ts'
 import type { Env } from '../store/work.ts'
-import { ProcessorState, type ProcessorOptions } from './processor.ts'
+import { HUNGRY_MS, ProcessorState, type ProcessorOptions } from './processor.ts'
 import { createSpace, type Space } from './space.ts'
 import { createUpkeep } from './upkeep.ts'
 
@@ -81,7 +81,6 @@ export interface Engine {
 export const LEASE_MS = 30_000
 const RETRY_SETTLE_MS = 250
 const POLL_MS = 1000
-const HUNGRY_MS = 100
 
 export function createEngine(options: EngineOptions): Engine {
   const { name, clock, locks, connectivity, random, token } = options
@@ -219,13 +218,25 @@ export function createEngine(options: EngineOptions): Engine {
       // A job pushed after the claim, in its very transaction, has woken this processor already.
       if (jobs.length < count && processor.wakes === wakes) processor.dry = true
       port.run(has, box === undefined || proof === undefined ? [] : processor.hold(box, proof, jobs))
-      // Whose turn it is may be frozen: who waits looks again.
-      if (hungry) clock.after(HUNGRY_MS, () => { processor.wake(); pump(processor) })
+      if (hungry) lookAgain(processor)
+      else processor.patience = HUNGRY_MS
       if (processor.stopped || processor.paused || suspended) port.giveBack()
       pump(processor)
     }, () => {
       processor.claiming = false
       clock.after(RETRY_SETTLE_MS, () => { pump(processor) })
+    })
+  }
+
+  /** Whose turn it is may be frozen: who waits looks again, less and less often. */
+  function lookAgain(processor: ProcessorState): void {
+    if (processor.looking) return
+    processor.looking = true
+    clock.after(processor.patience, () => {
+      processor.looking = false
+      processor.patience = Math.min(2 * processor.patience, POLL_MS)
+      processor.wake()
+      pump(processor)
     })
   }
 

@@ -24,6 +24,7 @@ export interface ProcessorOptions {
   readonly port: Port
 }
 
+export const HUNGRY_MS = 100
 const AHEAD_MS = 100
 const MOST_AHEAD = 1024
 
@@ -37,6 +38,9 @@ export class ProcessorState {
   /** Nothing was left at the last claim; a wake clears it. */
   dry = false
   wakes = 0
+  /** It found no place to run what there is, and will look again after so long. */
+  looking = false
+  patience = HUNGRY_MS
   paused = false
   stopped = false
   #averageMs: number | undefined

@@ -83,10 +83,11 @@ export function createUpkeep({ name, store: { connection, committer }, clock, lo
 
   /** Does what is due, and says when to look again. */
   async function look(): Promise<number> {
+    const state = await outlook(connection, clock.now())
+    // After reading: what has been waited for is no silence of those who were read of.
     const elapsed = clock.awake() - lastAwake
     lastAwake += elapsed
     awake += Math.min(elapsed, 2 * TICK_MS)
-    const state = await outlook(connection, clock.now())
     watch(ownersOf(state))
     await expireSilent(state.leases, state.owners)
     await heartbeats()

@@ -9,7 +9,7 @@ import type { QueueEvent } from '../queue.ts'
 import { isOwnFault, type Connection } from './connection.ts'
 import { receiptOf } from './reads.ts'
 import { ROOMS, type ReceiptRow, type Room } from './schema.ts'
-import { Tx, type Key } from './tx.ts'
+import type { Key } from './tx.ts'
 import { Work, type Env, type Memory } from './work.ts'
 
 export interface Operation<T> {
@@ -142,7 +142,7 @@ export function createCommitter(connection: Connection, { client, env, strict, s
   }
 
   /** Whether the last commit of this realm is that of `stamp`. Asks after whatever is still on its way. */
-  const wasApplied = (stamp: string): Promise<boolean> => connection.use(async (db) => (await receiptOf(new Tx(db.transaction(['meta', 'receipts'])), client))?.commit === stamp)
+  const wasApplied = (stamp: string): Promise<boolean> => connection.use(['meta', 'receipts'], async (tx) => (await receiptOf(tx, client))?.commit === stamp)
 
   async function attempt(group: readonly Waiting[], stamp: string, sending: (done: Done) => void): Promise<Done> {
     const remembered = undisturbed && memory && group.every(({ operation: { needs, alone } }) => !alone && needs?.every(([room, key]) => memory && Work.remembers(memory, room, key))) ? memory : undefined
@@ -154,8 +154,7 @@ export function createCommitter(connection: Connection, { client, env, strict, s
   /** One transaction; undefined when what was remembered turned out to be out of date, so that nothing was done. */
   function transact(group: readonly Waiting[], stamp: string, sending: (done: Done) => void, remembered: Memory | undefined): Promise<Done | undefined> {
     const durability = strict && !group.every(({ operation }) => operation.relaxed) ? 'strict' : 'relaxed'
-    return connection.use(async (db) => {
-      const tx = new Tx(db.transaction(scopeOf(group), 'readwrite', { durability }))
+    return connection.use(scopeOf(group), async (tx) => {
       const work = new Work(tx, env(), remembered)
       const unchanged = remembered ? work.unchanged(remembered) : Promise.resolve(true)
       unchanged.catch(() => {})
@@ -169,12 +168,12 @@ export function createCommitter(connection: Connection, { client, env, strict, s
         await tx.done
         return done
       } catch (error) {
-        try { tx.raw.abort() } catch { /* it has ended by itself */ }
+        tx.abort()
         // What went wrong on remembered rows that were out of date has not gone wrong.
         if (remembered && await unchanged.catch(() => true) === false) return undefined
         throw tx.raw.error ?? error
       }
-    })
+    }, 'readwrite', { durability })
   }
 
   function conclude(group: readonly Waiting[], { outcomes, work }: Done): void {

@@ -1,10 +1,11 @@
 /** The one place that opens the database, and opens it again when the browser dropped it. */
 import { HoldfastError } from '../core/errors.ts'
-import { openDatabase } from './schema.ts'
+import { openDatabase, type Room } from './schema.ts'
+import { Tx } from './tx.ts'
 
 export interface Connection {
-  /** Runs `use` on an open database. What takes longer than 10 s is given up, and the handle with it. */
-  use<T>(use: (db: IDBDatabase) => Promise<T>): Promise<T>
+  /** Runs `use` in a transaction. What takes longer than 10 s is given up, and the handle with it; it is aborted, so that it is not done after all. */
+  use<T>(rooms: readonly Room[], use: (tx: Tx) => Promise<T>, mode?: IDBTransactionMode, options?: IDBTransactionOptions): Promise<T>
   /** Forgets the handle, so that the next use opens anew. */
   drop(): void
   close(): void
@@ -71,9 +72,14 @@ export function connect(name: string, { factory, generation, after, outdated }: 
 
   return {
     drop,
-    async use(use) {
+    async use(rooms, use, mode, options) {
       const db = await current()
-      try { return await within('the database', use(db)) } catch (error) {
+      let tx: Tx | undefined
+      try {
+        tx = new Tx(db.transaction(rooms, mode, options))
+        return await within('the database', use(tx))
+      } catch (error) {
+        tx?.abort()
         if (!isOwnFault(error)) drop()
         throw error
       }

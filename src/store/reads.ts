@@ -6,12 +6,12 @@ import type { Counts, QueueStats } from '../queue.ts'
 import { isOwnFault, type Connection } from './connection.ts'
 import { locate } from './rooms.ts'
 import { ROOMS, type LeaseRow, type QueueRow, type ReceiptRow, type Room } from './schema.ts'
-import { Tx } from './tx.ts'
+import type { Tx } from './tx.ts'
 import { emptyCounts } from './work.ts'
 
 /** Reads in one transaction; once more where the storage had failed. */
 export function read<T>(connection: Connection, use: (tx: Tx) => Promise<T>, rooms: readonly Room[] = ROOMS): Promise<T> {
-  const once = (): Promise<T> => connection.use((db) => use(new Tx(db.transaction(rooms))))
+  const once = (): Promise<T> => connection.use(rooms, use)
   return once().catch((error: unknown) => isOwnFault(error) ? Promise.reject(error as Error) : once())
 }
 

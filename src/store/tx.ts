@@ -24,6 +24,9 @@ export class Tx {
     this.done.catch(() => {})
   }
 
+  /** Undoes it, unless it has ended by itself or is on its way to. */
+  abort(): void { try { this.raw.abort() } catch { /* so it has */ } }
+
   get<R extends Room>(room: R, key: Key<R>): Promise<Row<R> | undefined> { return ask(this.raw.objectStore(room).get(key)) }
 
   all<R extends Room>(room: R, range: Query = null, count?: number): Promise<Array<Row<R>>> { return ask(this.raw.objectStore(room).getAll(range, count)) }

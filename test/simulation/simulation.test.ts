@@ -1,0 +1,41 @@
+/** Lives of a queue, drawn from seeds: `SIM_SEED` plays one, `SIM_FROM` and `SIM_SEEDS` say which are played. */
+import { expect, it } from 'vitest'
+import { simulate, type Outcome } from './simulate.ts'
+
+const env = (name: string, otherwise: number): number => Number(process.env[name] ?? otherwise)
+const ONE = process.env['SIM_SEED']
+const [FROM, SEEDS] = ONE === undefined ? [env('SIM_FROM', 1), env('SIM_SEEDS', 300)] : [Number(ONE), 1]
+/** How much of the trace a failure shows. */
+const LINES = env('SIM_LINES', 60)
+const CHUNK = 25
+
+/** Seeds that found something once. */
+const FOUND: readonly number[] = []
+
+const report = (seed: number, { error, trace }: Outcome): string =>
+  `seed ${seed}: ${error}\n\n${trace.slice(-LINES).join('\n')}\n\nSIM_SEED=${seed} npx vitest run --project unit test/simulation/simulation.test.ts\n`
+
+/** Plays them all, and fails with the first that fails. */
+async function play(seeds: readonly number[]): Promise<void> {
+  const failures: Array<{ readonly seed: number; readonly outcome: Outcome }> = []
+  for (const seed of seeds) {
+    const outcome = await simulate(seed)
+    if (!outcome.ok) failures.push({ seed, outcome })
+  }
+  const [first] = failures
+  if (first) expect.fail(`${report(first.seed, first.outcome)}\n${failures.map(({ seed, outcome }) => `seed ${seed}: ${outcome.error?.slice(0, 160)}`).join('\n')}`)
+}
+
+const chunks = Array.from({ length: Math.ceil(SEEDS / CHUNK) }, (_, i) => ({ first: FROM + i * CHUNK, last: Math.min(FROM + (i + 1) * CHUNK, FROM + SEEDS) - 1 }))
+
+it.each(chunks)('seeds $first to $last', { timeout: 120_000 }, async ({ first, last }) => {
+  await play(Array.from({ length: last - first + 1 }, (_, i) => first + i))
+})
+
+it.skipIf(ONE !== undefined).each(FOUND)('seed %i, which found something once', (seed) => play([seed]))
+
+it.skipIf(ONE !== undefined)('the same seed lives the same life', async () => {
+  const [one, other] = [await simulate(FROM), await simulate(FROM)]
+  expect(other.trace).toEqual(one.trace)
+  expect(other.hash).toBe(one.hash)
+})

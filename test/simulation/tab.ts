@@ -1,0 +1,373 @@
+/**
+ * A tab: a page with handlers and a worker with the engine, as `src/door` joins them, in realms of the simulated world. The engine, the runner,
+ * the calls and the receipts are the real ones; what `door/client.ts`, `door/host.ts` and `door/page-processors.ts` do around them is done here in short.
+ */
+import { toEnvelope } from '../../src/core/envelope.ts'
+import { fromEnvelope, HoldfastError } from '../../src/core/errors.ts'
+import { ownerLock } from '../../src/core/owner.ts'
+import { present } from '../../src/core/present.ts'
+import { batcher } from '../../src/door/batch.ts'
+import { createCalls } from '../../src/door/calls.ts'
+import type { Method, Reply, ToHost, ToPage, ToProcessor } from '../../src/door/protocol.ts'
+import { settledReplies } from '../../src/door/receipts.ts'
+import { createEngine, type Engine } from '../../src/engine/engine.ts'
+import { httpAttempt } from '../../src/engine/http.ts'
+import type { Port } from '../../src/engine/processor.ts'
+import { keyOf } from '../../src/runner/key.ts'
+import { createRunner, type Execute, type RunEnding, type Runner } from '../../src/runner/runner.ts'
+import * as operations from '../../src/store/operations.ts'
+import * as reads from '../../src/store/reads.ts'
+import type { Database } from './database.ts'
+import type { Realm, World } from './world.ts'
+
+export interface ProcessorSpec { readonly queue: string; readonly names?: readonly string[]; readonly concurrency: number }
+
+/** What all tabs of a simulation share. */
+export interface Surroundings {
+  readonly world: World
+  readonly database: Database
+  readonly name: string
+  /** What runs a job in this realm. */
+  readonly execute: (realm: Realm) => Execute
+  /** Sees every attempt of a realm. */
+  readonly watched: (realm: Realm, execute: Execute) => Execute
+  readonly fetch: (realm: Realm) => typeof fetch
+}
+
+interface Call { readonly method: Method | 'push'; readonly args: readonly unknown[]; resolve(value: unknown): void; reject(error: unknown): void; giveUp?: (() => void) | undefined }
+interface PageProcessor { readonly runner: Runner; readonly spec: ProcessorSpec; readonly unsettled: Map<string, RunEnding>; readonly held: Map<string, operations.Held> }
+interface Host { readonly engine: Engine; take(confirmed: number, messages: readonly ToHost[]): void }
+interface Welcome { readonly host: Host; readonly alive: string; readonly replies: ReadonlyArray<readonly [number, Reply]> }
+
+const START_MS = 10_000
+const SETTLE_MS = 10_000
+const HTTP_CONCURRENCY = 4
+const NOTHING: operations.Held = { box: -1, token: '', seq: -1 }
+
+// ---- the worker ----
+
+async function openHost({ world, database, name, execute, watched, fetch }: Surroundings, realm: Realm, hello: { readonly client: string; readonly former: readonly string[]; readonly unsettled: readonly number[] },
+  served: readonly ProcessorSpec[], receive: (messages: readonly ToPage[]) => void): Promise<Welcome> {
+  const { client, former, unsettled } = hello
+  const [clock, locks, connectivity] = [world.clock(realm), world.locks(realm), world.connectivity(realm)]
+  const own = realm.name
+  await locks.hold(ownerLock(name, own))
+  const say = batcher<ToPage>((messages) => { receive(structuredClone(messages)) })
+  const engine = createEngine({
+    name, client, durability: 'strict', factory: database.factory(realm), clock, locks, connectivity, estimate: () => Promise.resolve(undefined), channel: world.channel(realm),
+    random: () => world.random.next(), token: () => world.id('token-'), generated() {}, requests(queues) { for (const queue of queues) void requests(queue) }, hear() {},
+  })
+  const { connection, committer } = engine.store
+
+  function local(id: string, { queue, names, concurrency }: ProcessorSpec, runs: operations.Runs, how: Execute): Promise<void> {
+    const held = (key: string): operations.Held => engine.held(id, key) ?? NOTHING
+    const runner = createRunner({
+      clock, task: (call) => { world.post(realm, call) },
+      ended(endings) { engine.ended(id, endings) },
+      report(key, report) { committer.submit({ relaxed: true, run: (work) => operations.report(work, held(key), report) }).catch(() => {}) },
+      heartbeat: (key) => committer.submit({ relaxed: true, run: (work) => operations.heartbeat(work, held(key)) }),
+      steps: (key) => reads.readSteps(connection, held(key).seq),
+      storeStep: (key, step, value) => committer.submit({ run: (work) => operations.storeStep(work, held(key), step, value) }),
+    }, watched(realm, how))
+    void names
+    return engine.process({ id, queue, owner: own, runs, concurrency, port: { run: runner.run, abort: runner.abort, giveBack: runner.giveBack, settled() {} } })
+  }
+
+  const sending = new Set<string>()
+  async function requests(queue: string): Promise<void> {
+    if (sending.has(queue)) return
+    sending.add(queue)
+    const send = httpAttempt({ clock, fetch: fetch(realm), online: () => world.online })
+    // Asked again at the next look.
+    await local(`${own}:${queue}`, { queue, concurrency: HTTP_CONCURRENCY }, { kind: 'requests' }, send).catch(() => { sending.delete(queue) })
+  }
+
+  const replies = await settledReplies(connection, [client, ...former], unsettled)
+  await Promise.all([engine.adopt(own), engine.adopt(client)])
+  for (const spec of served) await local(`${own}:${spec.queue}:served`, spec, present({ kind: 'handlers' as const, names: spec.names }), execute(realm))
+
+  const port = (processor: string): Port => ({
+    run(slots, runs) { say({ t: 'run', processor, slots, runs }) },
+    abort(key, reason) { say({ t: 'abort', processor, key, reason: toEnvelope(reason) }) },
+    giveBack() { say({ t: 'giveBack', processor }) },
+    settled(keys) { say({ t: 'settled', processor, keys }) },
+  })
+  const calls = createCalls({ engine, clock, connectivity, client, say, port, requests })
+  const host: Host = {
+    engine,
+    take(confirmed, messages) {
+      committer.confirm(confirmed)
+      for (const message of messages) switch (message.t) {
+        case 'call': void calls.answer(message.id, message.method, message.args); break
+        case 'pushes': void calls.pushes(message.queue, message.ids, message.items); break
+        case 'forget': calls.forget(message.id); break
+        case 'ended': engine.ended(message.processor, message.endings); break
+        case 'report': {
+          const held = engine.held(message.processor, message.key)
+          if (held) committer.submit({ relaxed: true, run: (work) => operations.report(work, held, message.report) }).catch(() => {})
+          break
+        }
+        case 'online': break
+        case 'suspend': engine.suspend(message.on); break
+        case 'listen': engine.listen(message.on); break
+      }
+    },
+  }
+  return { host, alive: locks.supported ? ownerLock(name, own) : '', replies }
+}
+
+// ---- the page ----
+
+/** Neighbouring pushes into one queue cross, and are stored, together. */
+function gather(messages: readonly ToHost[]): ToHost[] {
+  const out: ToHost[] = []
+  for (const message of messages) {
+    const last = out[out.length - 1]
+    if (message.t === 'pushes' && last?.t === 'pushes' && last.queue === message.queue) { last.ids.push(...message.ids); last.items.push(...message.items) } else out.push(message)
+  }
+  return out
+}
+
+export class Tab {
+  readonly page: Realm
+  /** The page as an owner of leases. */
+  me: string
+  /** The engine's realm; undefined: none is attached. */
+  worker: Realm | undefined
+  engine: Engine | undefined
+  /** When its worker crashes, the page does. */
+  doomed = false
+  closed = false
+  readonly #former: string[] = []
+  readonly #calls = new Map<number, Call>()
+  readonly #processors = new Map<string, PageProcessor>()
+  #lastCall = 0
+  #attaching = false
+  #starting: Realm | undefined
+  #host: Host | undefined
+  #releaseLock: (() => void) | undefined
+  #stopWatching = (): void => {}
+
+  constructor(private readonly around: Surroundings, private readonly served: readonly ProcessorSpec[]) {
+    const { world } = around
+    this.page = world.realm(world.id('page-'))
+    this.me = this.page.name
+    this.page.mourners.add(() => { for (const realm of this.realms) world.kill(realm) })
+    this.#inPage(() => { void this.#start() })
+  }
+
+  /** The realms that die and freeze with it, its page excluded. */
+  get realms(): Realm[] { return [this.worker, this.#starting].flatMap((realm) => realm?.alive ? [realm] : []) }
+  get alive(): boolean { return this.page.alive }
+
+  freeze(frozen: boolean): void { for (const realm of [this.page, ...this.realms]) realm.frozen = frozen }
+
+  #inPage(call: () => void): void { this.around.world.post(this.page, call) }
+
+  // ---- the worker ----
+
+  async #start(): Promise<void> {
+    if (this.#attaching || this.#host || this.closed) return
+    this.#attaching = true
+    const { world, name } = this.around
+    try {
+      this.#releaseLock ??= await world.locks(this.page).hold(ownerLock(name, this.me), () => { this.#lockLost() })
+      await this.#attach()
+    } catch (error) { this.#fail(error) }
+    this.#attaching = false
+  }
+
+  async #attach(): Promise<void> {
+    const { around, page } = this
+    const { world } = around
+    const worker = world.realm(world.id('worker-'))
+    this.#starting = worker
+    worker.frozen = page.frozen
+    worker.mourners.add(() => { if (this.doomed) world.kill(page) })
+    const hello = { client: this.me, former: [...this.#former], unsettled: [...this.#calls.keys()] }
+    const receive = (messages: readonly ToPage[]): void => { this.#inPage(() => { if (this.worker === worker) for (const message of messages) this.#hear(message) }) }
+    let welcome: Welcome
+    try {
+      welcome = await new Promise<Welcome>((resolve, reject) => {
+        world.after(page, START_MS, () => { reject(new Error('The worker did not answer')) })
+        world.post(worker, () => {
+          openHost(around, worker, hello, this.served, receive).then((one) => { this.#inPage(() => { resolve(one) }) }, (error: Error) => { this.#inPage(() => { reject(error) }) })
+        })
+      })
+    } catch (error) {
+      world.kill(worker)
+      throw new HoldfastError('WORKER_DIED', `No worker could be started: ${String(error)}`)
+    }
+    this.worker = worker
+    this.#starting = undefined
+    this.#host = welcome.host
+    this.engine = welcome.host.engine
+    for (const [id, reply] of structuredClone(welcome.replies)) this.#settle(id, reply)
+    const died = (): void => { this.#died(worker) }
+    if (welcome.alive) this.#stopWatching = world.locks(page).whenFree(welcome.alive, died)
+    else { worker.mourners.add(() => { world.after(page, 1000, died) }); if (!worker.alive) world.after(page, 1000, died) }
+    this.#resume()
+  }
+
+  #died(worker: Realm): void {
+    if (this.closed || this.worker !== worker) return
+    const { world } = this.around
+    this.worker = this.engine = this.#host = undefined
+    this.#stopWatching()
+    world.kill(worker)
+    for (const call of this.#calls.values()) call.giveUp ??= world.after(this.page, SETTLE_MS, () => { call.reject(new HoldfastError('WORKER_DIED', `The worker died, and none could say whether ${call.method} was applied`)) })
+    void this.#start()
+  }
+
+  #lockLost(): void {
+    if (this.closed || !this.#releaseLock) return
+    const { world } = this.around
+    this.#former.push(this.me)
+    this.me = world.id('page-')
+    this.#releaseLock = undefined
+    void this.#stopHandlers(new HoldfastError('STALE_LEASE', 'The lock of this page was lost'))
+    if (this.worker) this.#died(this.worker)
+  }
+
+  #resume(): void {
+    for (const [id, call] of this.#calls) {
+      call.giveUp?.()
+      delete call.giveUp
+      if (call.method !== 'process') this.#say(messageOf(id, call.method, call.args))
+    }
+    for (const [id, { spec, unsettled }] of this.#processors) this.#request('process', [id, spec.queue, spec.names, { concurrency: spec.concurrency }]).then(() => {
+      if (unsettled.size > 0) this.#say({ t: 'ended', processor: id, endings: [...unsettled.values()] })
+    }, () => {})
+  }
+
+  #fail(error: unknown): void {
+    for (const call of this.#calls.values()) call.reject(error)
+    this.#calls.clear()
+  }
+
+  readonly #say = batcher<ToHost>((messages) => {
+    const { worker } = this
+    const host = this.#host
+    if (!worker || !host) return
+    const [confirmed, batch] = [this.#calls.keys().next().value ?? this.#lastCall + 1, structuredClone(gather(messages))]
+    this.around.world.post(worker, () => { host.take(confirmed, batch) })
+  })
+
+  // ---- calls ----
+
+  #request(method: Method | 'push', args: readonly unknown[], onId?: (id: number) => void): Promise<unknown> {
+    if (this.closed) return Promise.reject(new HoldfastError('CLOSED', 'The queue was closed'))
+    const id = ++this.#lastCall
+    return new Promise((resolve, reject) => {
+      this.#calls.set(id, { method, args, resolve, reject })
+      onId?.(id)
+      if (this.#host) this.#say(messageOf(id, method, args))
+      else void this.#start()
+    })
+  }
+
+  #settle(id: number, reply: Reply): void {
+    const call = this.#calls.get(id)
+    this.#calls.delete(id)
+    call?.giveUp?.()
+    if ('error' in reply) call?.reject(fromEnvelope(reply.error))
+    else call?.resolve(reply.value)
+  }
+
+  #hear(message: ToPage): void {
+    if ('processor' in message) { this.#hearProcessor(message); return }
+    switch (message.t) {
+      case 'reply': this.#settle(message.id, message.reply); break
+      case 'pushed': message.ids.forEach((id, n) => { this.#settle(id, { value: { ...message.run, first: message.run.first + n, count: 1 } }) }); break
+      case 'events': case 'generation': break
+    }
+  }
+
+  /** A call as the page makes it, in a task of the page's. */
+  call<T>(method: Method | 'push', ...args: readonly unknown[]): Promise<T> {
+    return new Promise((resolve, reject) => { this.#inPage(() => { this.#request(method, structuredClone(args)).then((value) => { resolve(value as T) }, reject) }) })
+  }
+
+  /** Waits for a job's end, and gives up after so long. */
+  waitFor(id: string, timeoutMs: number): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.#inPage(() => {
+        let number = 0
+        this.around.world.after(this.page, timeoutMs, () => {
+          if (!this.#calls.has(number)) return
+          this.#settle(number, { error: { code: 'TIMEOUT', message: 'Nothing came' } })
+          this.#say({ t: 'forget', id: number })
+        })
+        this.#request('waitFor', [id], (given) => { number = given }).then(resolve, reject)
+      })
+    })
+  }
+
+  // ---- handlers in the page ----
+
+  process(spec: ProcessorSpec): Promise<void> {
+    return new Promise((resolve, reject) => { this.#inPage(() => { this.#process(spec).then(resolve, reject) }) })
+  }
+
+  async #process(spec: ProcessorSpec): Promise<void> {
+    const { world, execute, watched } = this.around
+    const id = world.id('processor-')
+    const unsettled = new Map<string, RunEnding>()
+    const held = new Map<string, operations.Held>()
+    const proof = (key: string): operations.Held => held.get(key) ?? NOTHING
+    const runner = createRunner({
+      clock: world.clock(this.page), task: (call) => { this.#inPage(call) },
+      ended: (endings) => {
+        for (const ending of endings) unsettled.set(ending.key, ending)
+        if (this.#host) this.#say({ t: 'ended', processor: id, endings })
+      },
+      report: (key, report) => { if (this.#host) this.#say({ t: 'report', processor: id, key, report }) },
+      heartbeat: async (key) => { await this.#request('heartbeat', [proof(key)]) },
+      steps: async (key) => await this.#request('steps', [proof(key).seq]) as Record<string, unknown>,
+      storeStep: async (key, step, value) => { await this.#request('storeStep', [proof(key), step, value]) },
+    }, watched(this.page, execute(this.page)))
+    this.#processors.set(id, { runner, spec, unsettled, held })
+    try { await this.#request('process', [id, spec.queue, spec.names, { concurrency: spec.concurrency }]) } catch (error) { this.#processors.delete(id); throw error }
+  }
+
+  #hearProcessor(message: ToProcessor): void {
+    const processor = this.#processors.get(message.processor)
+    if (!processor) return
+    const { runner, unsettled, held } = processor
+    switch (message.t) {
+      case 'run':
+        for (const { box, token, job } of message.runs) held.set(keyOf(box, job.seq), { box, token, seq: job.seq })
+        runner.run(message.slots, message.runs.filter(({ box, job }) => !unsettled.has(keyOf(box, job.seq))))
+        break
+      case 'abort': runner.abort(message.key, fromEnvelope(message.reason)); break
+      case 'giveBack': runner.giveBack(); break
+      case 'settled': for (const key of message.keys) { unsettled.delete(key); held.delete(key) } break
+    }
+  }
+
+  #stopHandlers(reason: HoldfastError): Promise<unknown> {
+    return Promise.all([...this.#processors.values()].map(({ runner }) => {
+      for (const key of runner.keys()) runner.abort(key, reason)
+      return runner.idle()
+    }))
+  }
+
+  // ---- its end ----
+
+  close(drainMs: number): Promise<void> { return new Promise((resolve, reject) => { this.#inPage(() => { this.#close(drainMs).then(resolve, reject) }) }) }
+
+  async #close(drainMs: number): Promise<void> {
+    if (this.closed) return
+    const { world } = this.around
+    try { if (this.#host) await Promise.race([this.#request('close', [drainMs]), new Promise((resolve) => { world.after(this.page, drainMs + 2000, () => { resolve(undefined) }) })]) } finally {
+      this.closed = true
+      this.#stopWatching()
+      for (const realm of this.realms) world.kill(realm)
+      this.#fail(new HoldfastError('CLOSED', 'The queue was closed'))
+      void this.#stopHandlers(new HoldfastError('CLOSED', 'The queue was closed')).then(() => { this.#releaseLock?.() })
+    }
+  }
+}
+
+const messageOf = (id: number, method: Method | 'push', args: readonly unknown[]): ToHost =>
+  method === 'push' ? { t: 'pushes', queue: args[0] as string, ids: [id], items: [args[1] as never] } : { t: 'call', id, method, args }
