@@ -1,5 +1,5 @@
 /** The calls a page may make: each checks what it is given, asks the engine or the store, and leaves its answer as a receipt. */
-import { toEnvelope } from '../core/envelope.ts'
+import { isHoldfastError, toEnvelope } from '../core/envelope.ts'
 import { HoldfastError, invalid } from '../core/errors.ts'
 import type { Job } from '../core/job.ts'
 import * as limits from '../core/limits.ts'
@@ -12,13 +12,13 @@ import { LEASE_MS, type Engine } from '../engine/engine.ts'
 import type { Port } from '../engine/processor.ts'
 import { sleep, type Clock } from '../platform/clock.ts'
 import type { Connectivity } from '../platform/connectivity.ts'
-import type { BulkResult, Filter, ListFilter, QueueSettings } from '../queue.ts'
+import type { BulkResult, Filter, ListFilter, ProcessOptions, QueueSettings } from '../queue.ts'
 import { describeError } from '../runner/outcome.ts'
 import type { Operation } from '../store/committer.ts'
 import { listJobs } from '../store/list.ts'
 import * as operations from '../store/operations.ts'
 import * as reads from '../store/reads.ts'
-import type { Method, PushInput, Reply, ToCaller } from './protocol.ts'
+import type { Method, ProcessorWish, PushInput, Reply, ToCaller } from './protocol.ts'
 import { checkRequest } from './request.ts'
 
 export interface CallsOptions {
@@ -37,6 +37,7 @@ export interface CallsOptions {
 export interface Calls {
   answer(id: number, method: Method, args: readonly unknown[]): Promise<void>
   pushes(queue: string, ids: readonly number[], items: readonly PushInput[]): Promise<void>
+  process(wish: ProcessorWish): Promise<void>
   /** The caller no longer waits. */
   forget(id: number): void
 }
@@ -184,12 +185,7 @@ export function createCalls({ engine, clock, connectivity, client, say, port, re
     },
     resume: (call, queue: string) => onQueue(call, queue, (work) => operations.resume(work, queue)),
 
-    process(_call, id: string, queue: string, names: readonly string[] | undefined, options: { readonly concurrency?: number }) {
-      limits.checkQueue(queue)
-      rules.shape({ concurrency: rules.integer(1, 10_000) })('options', options)
-      for (const job of names ?? []) limits.checkName('handler', job, limits.LIMITS.jobName)
-      return engine.process({ id, queue, owner: client, runs: present({ kind: 'handlers' as const, names }), concurrency: options.concurrency ?? 1, port: port(id) })
-    },
+    process: (_call, id: string, queue: string, names: readonly string[] | undefined, options: ProcessOptions) => process({ id, queue, names, options, paused: false }),
     pauseProcessor(_call, id: string, paused: boolean) { engine.pauseProcessor(id, paused) },
     stopProcessor: (_call, id: string) => engine.stopProcessor(id),
     idle: (_call, id: string) => engine.idle(id),
@@ -200,6 +196,13 @@ export function createCalls({ engine, clock, connectivity, client, say, port, re
       await Promise.race([engine.drain(), sleep(clock, drainMs)])
       await engine.close()
     },
+  }
+
+  function process({ id, queue, names, options, paused }: ProcessorWish): Promise<void> {
+    limits.checkQueue(queue)
+    rules.shape({ concurrency: rules.integer(1, 10_000) })('options', options)
+    for (const job of names ?? []) limits.checkName('handler', job, limits.LIMITS.jobName)
+    return engine.process({ id, queue, owner: client, runs: present({ kind: 'handlers' as const, names }), concurrency: options.concurrency ?? 1, paused, port: port(id) })
   }
 
   function endings(list: readonly operations.Ending[]): Omit<Operation<operations.Ended[]>, 'call'> {
@@ -249,12 +252,13 @@ export function createCalls({ engine, clock, connectivity, client, say, port, re
     }
     if (good.length === 0) return
     try { await store(good) } catch (error) {
-      for (const one of good) await (good.length === 1 ? Promise.reject(error as Error) : store([one])).catch((cause: unknown) => { refuse(one.id, cause) })
+      const alone = good.length > 1 && isHoldfastError(error) && error.code === 'QUOTA'
+      for (const one of good) await (alone ? store([one]) : Promise.reject(error as Error)).catch((cause: unknown) => { refuse(one.id, cause) })
     }
     if (good.some(({ job }) => job.http)) await requests(queue)
   }
 
-  return { answer, pushes, forget(id) { waits.get(id)?.abort(new HoldfastError('TIMEOUT', 'The caller stopped waiting')) } }
+  return { answer, pushes, process, forget(id) { waits.get(id)?.abort(new HoldfastError('TIMEOUT', 'The caller stopped waiting')) } }
 }
 
 function checkedSeq(id: unknown): number {

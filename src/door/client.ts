@@ -63,13 +63,18 @@ export function createClient(name: string, options: OpenOptions): Client {
   const leases = new Map<string, Held>()
   const listeners = new Map<EventType | '*', Set<(event: QueueEvent) => void>>()
   let lastCall = 0
+  /** Calls whose answers have come: their receipts need not be kept. */
+  let heard: number[] = []
   let link: Link | undefined
   let closed = false
   let releaseLock: (() => void) | undefined
   let stopWatching = (): void => {}
   const causes: string[] = []
 
-  const post = (messages: readonly ToHost[]): void => { link?.port.postMessage({ confirmed: confirmed(), messages } satisfies ToHostBatch) }
+  const post = (messages: readonly ToHost[]): void => {
+    link?.port.postMessage({ heard, messages } satisfies ToHostBatch)
+    heard = []
+  }
   const say = batcher<ToHost>((messages) => {
     const batch = gather(messages)
     try { post(batch) } catch {
@@ -79,18 +84,20 @@ export function createClient(name: string, options: OpenOptions): Client {
       }
     }
   })
-  const confirmed = (): number => calls.keys().next().value ?? lastCall + 1
 
   let attaching = false
   /** Starts an engine unless one is there or on its way; when none can be had the calls are refused, and the next one tries again. */
   async function start(): Promise<void> {
-    if (attaching || link) return
+    if (attaching) return
     attaching = true
     try {
-      releaseLock ??= await locks.hold(ownerLock(name, me), lockLost)
-      await attach()
+      while (!link && !closed) {
+        releaseLock ??= await locks.hold(ownerLock(name, me), lockLost)
+        await attach()
+      }
     } catch (error) { fail(error) }
     attaching = false
+    if (closed) leave()
   }
   void start()
 
@@ -123,7 +130,11 @@ export function createClient(name: string, options: OpenOptions): Client {
 
   async function attach(): Promise<void> {
     for (const start of ways()) {
-      try { await greet(await start()); return } catch (error) { causes.push(error instanceof Error ? error.message : String(error)) }
+      try { await greet(await start()); return } catch (error) {
+        // The engine did start, and said so itself.
+        if (closed || error instanceof HoldfastError) throw error
+        causes.push(error instanceof Error ? error.message : String(error))
+      }
     }
     throw new HoldfastError('WORKER_DIED', `No worker could be started: ${causes.join('; ')}`, { causes })
   }
@@ -138,14 +149,17 @@ export function createClient(name: string, options: OpenOptions): Client {
       clock.after(START_MS, () => { reject(new Error(`The worker did not answer within ${START_MS} ms`)) })
     })
     failed.catch(() => {})
-    const asked = [...calls.keys()]
+    const owner = me
     const { port1: port, port2: remote } = new MessageChannel()
     let welcome: Welcome
     try {
-      welcome = await Promise.race([failed, api.connect(
-        { name, client: me, durability: options.durability ?? 'strict', online: globalThis.navigator?.onLine !== false, unsettled: asked, former, ...remembered() },
-        transfer(remote, [remote]),
-      )])
+      const answer = await Promise.race([failed, api.connect({
+        name, client: owner, durability: options.durability ?? 'strict', online: globalThis.navigator?.onLine !== false, unsettled: [...calls.keys()], former,
+        processors: pageProcessors?.all() ?? [], ...remembered(),
+      }, transfer(remote, [remote]))])
+      if (closed) throw wasClosed()
+      if ('error' in answer) throw fromEnvelope(answer.error)
+      welcome = answer
     } catch (error) { end(); throw error } finally { starting.abort() }
     const current: Link = { port, end }
     link = current
@@ -154,6 +168,7 @@ export function createClient(name: string, options: OpenOptions): Client {
     if (causes.length > 0) tell({ type: 'degraded', at: clock.now(), message: causes.splice(0).join('; ') })
     watchLife(current, welcome.alive, worker && api)
     resume()
+    if (owner !== me) died(current)
   }
 
   /** A worker's end is known by its lock; where there are no locks, by its silence. */
@@ -168,16 +183,16 @@ export function createClient(name: string, options: OpenOptions): Client {
     link = undefined
     stopWatching()
     old.end()
-    for (const call of calls.values()) call.giveUp ??= clock.after(SETTLE_MS, () => { call.reject(new HoldfastError('WORKER_DIED', `The worker died, and none could say within ${SETTLE_MS} ms whether ${call.method} was applied`)) })
+    for (const [id, call] of calls) call.giveUp ??= clock.after(SETTLE_MS, () => { settle(id, { error: { code: 'WORKER_DIED', message: `No worker could say within ${SETTLE_MS} ms whether ${call.method} was applied` } }) })
     void start()
   }
 
   /** What a former worker left open is said again to the new one. */
   function resume(): void {
-    for (const [id, { method, args, giveUp }] of calls) {
-      giveUp?.()
-      delete calls.get(id)?.giveUp
-      if (method !== 'process') say(messageOf(id, method, args))
+    for (const [id, call] of calls) {
+      call.giveUp?.()
+      delete call.giveUp
+      say(messageOf(id, call.method, call.args))
     }
     if (listeners.size > 0) say({ t: 'listen', on: true })
     pageProcessors?.resume()
@@ -204,6 +219,7 @@ export function createClient(name: string, options: OpenOptions): Client {
   function settle(id: number, reply: Reply): void {
     const call = calls.get(id)
     calls.delete(id)
+    heard.push(id)
     call?.giveUp?.()
     if ('error' in reply) call?.reject(fromEnvelope(reply.error))
     else call?.resolve(reply.value)
@@ -224,6 +240,11 @@ export function createClient(name: string, options: OpenOptions): Client {
       // One listener's error is not another's, nor ours: the page hears of it as of any uncaught error.
       try { listener(event) } catch (error) { reportError(error) }
     }
+  }
+
+  /** A handler that still runs keeps its owner's lock, so that its job is not started elsewhere meanwhile. */
+  function leave(): void {
+    void (pageProcessors?.stop(wasClosed()) ?? Promise.resolve()).then(() => { releaseLock?.() })
   }
 
   // ---- the page ----
@@ -284,8 +305,7 @@ export function createClient(name: string, options: OpenOptions): Client {
         link?.end()
         watching.abort()
         fail(wasClosed())
-        // A handler that still runs keeps its owner's lock, so that its job is not started elsewhere meanwhile.
-        void (pageProcessors?.stop(wasClosed()) ?? Promise.resolve()).then(() => { releaseLock?.() })
+        leave()
       }
     },
   }

@@ -22,9 +22,11 @@ export type { Served }
 export function exposeHost(served: readonly Served[] = [], endpoint = globalThis as unknown as Endpoint): void {
   const api: HostApi = {
     async connect(hello, port) {
-      const [host, welcome] = await openHost(hello, served, (messages) => { port.postMessage(messages) })
-      port.onmessage = ({ data: { confirmed, messages } }: MessageEvent<ToHostBatch>) => { host.take(confirmed, messages) }
-      return welcome
+      try {
+        const [host, welcome] = await openHost(hello, served, (messages) => { port.postMessage(messages) })
+        port.onmessage = ({ data }: MessageEvent<ToHostBatch>) => { host.take(data) }
+        return welcome
+      } catch (error) { return { error: toEnvelope(error) } }
     },
     ping() {},
   }
@@ -46,7 +48,7 @@ function onlyCalls(endpoint: Endpoint): Endpoint {
   }
 }
 
-interface Host { take(confirmed: number, messages: readonly ToHost[]): void }
+interface Host { take(batch: ToHostBatch): void }
 
 const token = (): string => crypto.randomUUID()
 
@@ -64,7 +66,8 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
     requests(queues) { for (const queue of queues) void local.requests(queue) }, hear(events) { say({ t: 'events', events }) },
   })
   const local = createLocal(engine, own, clock, connectivity)
-  const replies = await settledReplies(engine.store.connection, [client, ...hello.former], hello.unsettled)
+  const { replies, receipts } = await settledReplies(engine.store.connection, [client, ...hello.former], hello.unsettled)
+  engine.store.committer.restore(receipts)
   await Promise.all([engine.adopt(own), engine.adopt(client)])
   for (const one of served) await local.serve(one)
 
@@ -77,14 +80,16 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
   })
   const calls = createCalls({ engine, clock, connectivity, client, say, port, requests: local.requests })
 
+  await Promise.all(hello.processors.map(calls.process))
+
   function report({ processor, key, report: said }: Extract<ToHost, { t: 'report' }>): void {
     const held = engine.held(processor, key)
     if (held) engine.store.committer.submit({ relaxed: true, run: (work) => operations.report(work, held, said) }).catch(() => {})
   }
 
   const host: Host = {
-    take(confirmed, messages) {
-      engine.store.committer.confirm(confirmed)
+    take({ heard, messages }) {
+      engine.store.committer.confirm(heard)
       for (const message of messages) switch (message.t) {
         case 'call': void calls.answer(message.id, message.method, message.args); break
         case 'pushes': void calls.pushes(message.queue, message.ids, message.items); break

@@ -44,7 +44,8 @@ export function createLocal(engine: Engine, owner: string, clock: Clock, connect
     async requests(queue) {
       if (sending.has(queue)) return
       sending.add(queue)
-      await process(queue, `${owner}:${queue}`, HTTP_CONCURRENCY, { kind: 'requests' }, send)
+      // Asked again by and by.
+      await process(queue, `${owner}:${queue}`, HTTP_CONCURRENCY, { kind: 'requests' }, send).catch(() => { sending.delete(queue) })
     },
     serve: ({ queue, names, execute, concurrency }) => process(queue, `${owner}:${queue}:served`, concurrency, present({ kind: 'handlers' as const, names }), execute),
   }

@@ -7,7 +7,7 @@ import { handlerAttempt } from '../runner/handler.ts'
 import { keyOf } from '../runner/key.ts'
 import { createRunner, type RunEnding, type Runner } from '../runner/runner.ts'
 import type { Held } from './client.ts'
-import type { Method, ToHost, ToProcessor } from './protocol.ts'
+import type { Method, ProcessorWish, ToHost, ToProcessor } from './protocol.ts'
 
 type Handlers = Handler<never> | Readonly<Record<string, Handler<never>>>
 
@@ -16,6 +16,7 @@ interface PageProcessor {
   readonly queue: string
   readonly names: readonly string[] | undefined
   readonly options: ProcessOptions
+  paused: boolean
   /** Endings that no commit has confirmed: said again to a new worker. */
   readonly unsettled: Map<string, RunEnding>
   readonly held: Map<string, Held>
@@ -24,7 +25,9 @@ interface PageProcessor {
 export interface PageProcessors {
   process(queue: string, handlers: Handlers, options?: ProcessOptions): Promise<Processor>
   hear(message: ToProcessor): void
-  /** A new worker: it adopts what runs here, and hears again of what has ended meanwhile. */
+  /** What a new worker has to know before anything else. */
+  all(): ProcessorWish[]
+  /** A new worker hears again of what has ended meanwhile. */
   resume(): void
   /** Aborts what runs; resolves when it has ended. */
   stop(reason: HoldfastError): Promise<unknown>
@@ -55,11 +58,16 @@ export function pageProcessors(request: (method: Method, args: readonly unknown[
       storeStep: async (key, step, value) => { await request('storeStep', [proof(key), step, value]) },
     }, handlerAttempt(table ? (name) => table.get(name) : () => handlers as Handler<never>))
     const names = table && [...table.keys()]
-    processors.set(id, { runner, queue, names, options, unsettled, held })
+    const processor: PageProcessor = { runner, queue, names, options, paused: false, unsettled, held }
+    processors.set(id, processor)
     try { await request('process', [id, queue, names, options]) } catch (error) { processors.delete(id); throw error }
+    const pause = async (paused: boolean): Promise<void> => {
+      processor.paused = paused
+      await request('pauseProcessor', [id, paused])
+    }
     return {
-      pause: async () => { await request('pauseProcessor', [id, true]) },
-      resume: async () => { await request('pauseProcessor', [id, false]) },
+      pause: () => pause(true),
+      resume: () => pause(false),
       idle: async () => { await request('idle', [id]) },
       async stop() { await request('stopProcessor', [id]); processors.delete(id) },
     }
@@ -83,10 +91,9 @@ export function pageProcessors(request: (method: Method, args: readonly unknown[
 
   return {
     process, hear,
+    all: () => [...processors].map(([id, { queue, names, options, paused }]) => ({ id, queue, names, options, paused })),
     resume() {
-      for (const [id, { queue, names, options, unsettled }] of processors) request('process', [id, queue, names, options]).then(() => {
-        if (unsettled.size > 0) say({ t: 'ended', processor: id, endings: [...unsettled.values()] })
-      }, () => {})
+      for (const [id, { unsettled }] of processors) if (unsettled.size > 0) say({ t: 'ended', processor: id, endings: [...unsettled.values()] })
     },
     stop: (reason) => Promise.all([...processors.values()].map(({ runner }) => {
       for (const key of runner.keys()) runner.abort(key, reason)

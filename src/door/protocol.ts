@@ -2,7 +2,7 @@
 import type { ErrorEnvelope } from '../core/errors.ts'
 import type { IdRun } from '../core/id.ts'
 import type { PushOptions } from '../core/push.ts'
-import type { QueueEvent } from '../queue.ts'
+import type { ProcessOptions, QueueEvent } from '../queue.ts'
 import type { RequestInput } from './request.ts'
 import type { AttemptReport, Run, RunEnding } from '../runner/runner.ts'
 
@@ -46,8 +46,8 @@ export type ToProcessor =
   | { readonly t: 'giveBack'; readonly processor: string }
   | { readonly t: 'settled'; readonly processor: string; readonly keys: readonly string[] }
 
-/** The messages of one microtask. Answers to calls before `confirmed` have been heard. */
-export interface ToHostBatch { readonly confirmed: number; readonly messages: readonly ToHost[] }
+/** The messages of one microtask. The answers to the calls `heard` have come. */
+export interface ToHostBatch { readonly heard: readonly number[]; readonly messages: readonly ToHost[] }
 
 export interface Hello {
   /** The database's name. */
@@ -58,11 +58,16 @@ export interface Hello {
   readonly online: boolean
   /** The database's generation when this origin last used it. */
   readonly generation?: string
+  /** The page's processors: the worker adopts what they run before it does anything else. */
+  readonly processors: readonly ProcessorWish[]
   /** As whom this page was known before. */
   readonly former: readonly string[]
   /** Calls that a former worker may have applied. */
   readonly unsettled: readonly number[]
 }
+
+/** What a page wants of a processor. */
+export interface ProcessorWish { readonly id: string; readonly queue: string; readonly names: readonly string[] | undefined; readonly options: ProcessOptions; readonly paused: boolean }
 
 export interface Welcome {
   /** The lock this worker holds for as long as it lives; '' where locks do not exist. */
@@ -73,7 +78,7 @@ export interface Welcome {
 
 /** What a page may call by Comlink. All else goes over the port: `ToHostBatch` one way, `ToPage[]` the other, since a call of Comlink's is two messages. */
 export interface HostApi {
-  connect(hello: Hello, port: MessagePort): Promise<Welcome>
+  connect(hello: Hello, port: MessagePort): Promise<Welcome | { readonly error: ErrorEnvelope }>
   /** Answers as long as the worker does. */
   ping(): void
 }

@@ -333,6 +333,7 @@ export function createEngine(options: EngineOptions): Engine {
 
     async process(processorOptions) {
       const { id, queue, owner, concurrency } = processorOptions
+      if (processors.has(id)) return
       const processor = new ProcessorState(processorOptions)
       processor.has = await committer.submit({ needs: [['queues', queue]], run: (work) => operations.register(work, queue, id, concurrency) })
       // What a former engine of this page claimed for it: the page may still be running it, and knows what it has.

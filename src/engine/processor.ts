@@ -21,6 +21,7 @@ export interface ProcessorOptions {
   readonly owner: string
   readonly runs: Runs
   readonly concurrency: number
+  readonly paused?: boolean
   readonly port: Port
 }
 
@@ -41,10 +42,10 @@ export class ProcessorState {
   /** It found no place to run what there is, and will look again after so long. */
   looking = false
   patience = HUNGRY_MS
-  paused = false
+  paused: boolean
   stopped = false
   #averageMs: number | undefined
-  constructor(readonly options: ProcessorOptions) {}
+  constructor(readonly options: ProcessorOptions) { this.paused = options.paused === true }
 
   /** There may be more to claim. */
   wake(): void {

@@ -40,8 +40,10 @@ export interface Committed {
 
 export interface Committer {
   submit<T>(operation: Operation<T>): Promise<T>
-  /** Answers up to this call have been heard; their receipts need not be kept. */
-  confirm(before: number): void
+  /** The answers to these calls have been heard; their receipts need not be kept. */
+  confirm(calls: readonly number[]): void
+  /** What a former worker answered, and the client has not heard. */
+  restore(receipts: ReceiptRow['replies']): void
   /** Resolves when nothing is waiting or running. */
   idle(): Promise<void>
 }
@@ -91,6 +93,8 @@ export function createCommitter(connection: Connection, { client, env, strict, s
   let running: Promise<void> | undefined
   /** What the client has not confirmed. */
   let replies: ReceiptRow['replies'] = []
+  /** Calls of `replies` that the client has confirmed; an answer of many calls is kept until all are. */
+  const heard = new Set<number>()
   let memory: Memory | undefined
   /** Whether the last commit found the database as the one before had left it: while other tabs write too, remembering does not pay. */
   let undisturbed = false
@@ -109,7 +113,7 @@ export function createCommitter(connection: Connection, { client, env, strict, s
     while (waiting.length > 0) {
       const group = nextGroup()
       try { await commit(group) } catch (error) {
-        const alone = group.length > 1 && isOwnFault(error)
+        const alone = group.length > 1 && isOwnFault(error) && !isHoldfastError(error)
         const first = group.filter(({ operation }) => operation.ending)
         const then = group.filter(({ operation }) => !operation.ending)
         for (const one of [...first, ...then]) await (alone ? commit([one]) : Promise.reject(error as Error)).catch((cause: unknown) => { one.reject(storageError(cause)) })
@@ -160,7 +164,7 @@ export function createCommitter(connection: Connection, { client, env, strict, s
       unchanged.catch(() => {})
       try {
         const outcomes = await run(work, group)
-        work.flush({ client, commit: stamp, at: work.now, replies: [...replies, ...answersOf(group, outcomes)] })
+        work.flush({ client, commit: stamp, at: work.now, replies: repliesWith(group, outcomes) })
         if (!await unchanged) { tx.raw.abort(); return undefined }
         const done = { outcomes, work }
         sending(done)
@@ -176,11 +180,18 @@ export function createCommitter(connection: Connection, { client, env, strict, s
     }, 'readwrite', { durability })
   }
 
+  /** A call that waits answers several times: the last one counts. */
+  function repliesWith(group: readonly Waiting[], outcomes: readonly Outcome[]): ReceiptRow['replies'] {
+    const answers = answersOf(group, outcomes)
+    const again = new Set(answers.map(([[id]]) => id))
+    return [...replies.filter(([[id]]) => !again.has(id)), ...answers]
+  }
+
   function conclude(group: readonly Waiting[], { outcomes, work }: Done): void {
     const before = memory
     memory = work.memory(before)
     undisturbed = work.found(before)
-    replies = [...replies, ...answersOf(group, outcomes)]
+    replies = repliesWith(group, outcomes)
     outcomes.forEach((outcome, i) => { if (outcome.ok) group[i]?.resolve(outcome.value); else group[i]?.reject(outcome.error) })
     // Stored is stored: an error of whoever listens must not make it look otherwise.
     try { committed(work) } catch (error) { queueMicrotask(() => { throw error }) }
@@ -206,7 +217,14 @@ export function createCommitter(connection: Connection, { client, env, strict, s
       // A microtask later, so that all calls of one message share the first transaction.
       running ??= Promise.resolve().then(drain)
     }),
-    confirm(before) { replies = replies.filter(([ids]) => ids.some((id) => id >= before)) },
+    confirm(calls) {
+      if (calls.length === 0) return
+      for (const id of calls) heard.add(id)
+      replies = replies.filter(([ids]) => !ids.every((id) => heard.has(id)))
+      const kept = new Set(replies.flatMap(([ids]) => ids))
+      for (const id of heard) if (!kept.has(id)) heard.delete(id)
+    },
+    restore(receipts) { replies = receipts },
     async idle() { while (running) await running },
   }
 }

@@ -8,7 +8,7 @@ import { ownerLock } from '../../src/core/owner.ts'
 import { present } from '../../src/core/present.ts'
 import { batcher } from '../../src/door/batch.ts'
 import { createCalls } from '../../src/door/calls.ts'
-import type { Method, Reply, ToHost, ToPage, ToProcessor } from '../../src/door/protocol.ts'
+import type { Method, ProcessorWish, Reply, ToHost, ToHostBatch, ToPage, ToProcessor } from '../../src/door/protocol.ts'
 import { settledReplies } from '../../src/door/receipts.ts'
 import { createEngine, type Engine } from '../../src/engine/engine.ts'
 import { httpAttempt } from '../../src/engine/http.ts'
@@ -36,7 +36,7 @@ export interface Surroundings {
 
 interface Call { readonly method: Method | 'push'; readonly args: readonly unknown[]; resolve(value: unknown): void; reject(error: unknown): void; giveUp?: (() => void) | undefined }
 interface PageProcessor { readonly runner: Runner; readonly spec: ProcessorSpec; readonly unsettled: Map<string, RunEnding>; readonly held: Map<string, operations.Held> }
-interface Host { readonly engine: Engine; take(confirmed: number, messages: readonly ToHost[]): void }
+interface Host { readonly engine: Engine; take(batch: ToHostBatch): void }
 interface Welcome { readonly host: Host; readonly alive: string; readonly replies: ReadonlyArray<readonly [number, Reply]> }
 
 const START_MS = 10_000
@@ -46,9 +46,9 @@ const NOTHING: operations.Held = { box: -1, token: '', seq: -1 }
 
 // ---- the worker ----
 
-async function openHost({ world, database, name, execute, watched, fetch }: Surroundings, realm: Realm, hello: { readonly client: string; readonly former: readonly string[]; readonly unsettled: readonly number[] },
+async function openHost({ world, database, name, execute, watched, fetch }: Surroundings, realm: Realm, hello: { readonly client: string; readonly former: readonly string[]; readonly unsettled: readonly number[]; readonly processors: readonly ProcessorWish[] },
   served: readonly ProcessorSpec[], receive: (messages: readonly ToPage[]) => void): Promise<Welcome> {
-  const { client, former, unsettled } = hello
+  const { client, former, unsettled, processors } = hello
   const [clock, locks, connectivity] = [world.clock(realm), world.locks(realm), world.connectivity(realm)]
   const own = realm.name
   await locks.hold(ownerLock(name, own))
@@ -82,7 +82,8 @@ async function openHost({ world, database, name, execute, watched, fetch }: Surr
     await local(`${own}:${queue}`, { queue, concurrency: HTTP_CONCURRENCY }, { kind: 'requests' }, send).catch(() => { sending.delete(queue) })
   }
 
-  const replies = await settledReplies(connection, [client, ...former], unsettled)
+  const { replies, receipts } = await settledReplies(connection, [client, ...former], unsettled)
+  committer.restore(receipts)
   await Promise.all([engine.adopt(own), engine.adopt(client)])
   for (const spec of served) await local(`${own}:${spec.queue}:served`, spec, present({ kind: 'handlers' as const, names: spec.names }), execute(realm))
 
@@ -93,10 +94,11 @@ async function openHost({ world, database, name, execute, watched, fetch }: Surr
     settled(keys) { say({ t: 'settled', processor, keys }) },
   })
   const calls = createCalls({ engine, clock, connectivity, client, say, port, requests })
+  await Promise.all(processors.map(calls.process))
   const host: Host = {
     engine,
-    take(confirmed, messages) {
-      committer.confirm(confirmed)
+    take({ heard, messages }) {
+      committer.confirm(heard)
       for (const message of messages) switch (message.t) {
         case 'call': void calls.answer(message.id, message.method, message.args); break
         case 'pushes': void calls.pushes(message.queue, message.ids, message.items); break
@@ -142,6 +144,7 @@ export class Tab {
   readonly #calls = new Map<number, Call>()
   readonly #processors = new Map<string, PageProcessor>()
   #lastCall = 0
+  #heard: number[] = []
   #attaching = false
   #starting: Realm | undefined
   #host: Host | undefined
@@ -159,6 +162,7 @@ export class Tab {
   /** The realms that die and freeze with it, its page excluded. */
   get realms(): Realm[] { return [this.worker, this.#starting].flatMap((realm) => realm?.alive ? [realm] : []) }
   get alive(): boolean { return this.page.alive }
+  get #wishes(): ProcessorWish[] { return [...this.#processors].map(([id, { spec }]) => ({ id, queue: spec.queue, names: spec.names, options: { concurrency: spec.concurrency }, paused: false })) }
 
   freeze(frozen: boolean): void { for (const realm of [this.page, ...this.realms]) realm.frozen = frozen }
 
@@ -167,12 +171,14 @@ export class Tab {
   // ---- the worker ----
 
   async #start(): Promise<void> {
-    if (this.#attaching || this.#host || this.closed) return
+    if (this.#attaching) return
     this.#attaching = true
     const { world, name } = this.around
     try {
-      this.#releaseLock ??= await world.locks(this.page).hold(ownerLock(name, this.me), () => { this.#lockLost() })
-      await this.#attach()
+      while (!this.#host && !this.closed) {
+        this.#releaseLock ??= await world.locks(this.page).hold(ownerLock(name, this.me), () => { this.#lockLost() })
+        await this.#attach()
+      }
     } catch (error) { this.#fail(error) }
     this.#attaching = false
   }
@@ -184,7 +190,8 @@ export class Tab {
     this.#starting = worker
     worker.frozen = page.frozen
     worker.mourners.add(() => { if (this.doomed) world.kill(page) })
-    const hello = { client: this.me, former: [...this.#former], unsettled: [...this.#calls.keys()] }
+    const owner = this.me
+    const hello = { client: owner, former: [...this.#former], unsettled: [...this.#calls.keys()], processors: structuredClone(this.#wishes) }
     const receive = (messages: readonly ToPage[]): void => { this.#inPage(() => { if (this.worker === worker) for (const message of messages) this.#hear(message) }) }
     let welcome: Welcome
     try {
@@ -207,6 +214,7 @@ export class Tab {
     if (welcome.alive) this.#stopWatching = world.locks(page).whenFree(welcome.alive, died)
     else { worker.mourners.add(() => { world.after(page, 1000, died) }); if (!worker.alive) world.after(page, 1000, died) }
     this.#resume()
+    if (owner !== this.me) this.#died(worker)
   }
 
   #died(worker: Realm): void {
@@ -215,7 +223,7 @@ export class Tab {
     this.worker = this.engine = this.#host = undefined
     this.#stopWatching()
     world.kill(worker)
-    for (const call of this.#calls.values()) call.giveUp ??= world.after(this.page, SETTLE_MS, () => { call.reject(new HoldfastError('WORKER_DIED', `The worker died, and none could say whether ${call.method} was applied`)) })
+    for (const [id, call] of this.#calls) call.giveUp ??= world.after(this.page, SETTLE_MS, () => { this.#settle(id, { error: { code: 'WORKER_DIED', message: `No worker could say whether ${call.method} was applied` } }) })
     void this.#start()
   }
 
@@ -233,11 +241,9 @@ export class Tab {
     for (const [id, call] of this.#calls) {
       call.giveUp?.()
       delete call.giveUp
-      if (call.method !== 'process') this.#say(messageOf(id, call.method, call.args))
+      this.#say(messageOf(id, call.method, call.args))
     }
-    for (const [id, { spec, unsettled }] of this.#processors) this.#request('process', [id, spec.queue, spec.names, { concurrency: spec.concurrency }]).then(() => {
-      if (unsettled.size > 0) this.#say({ t: 'ended', processor: id, endings: [...unsettled.values()] })
-    }, () => {})
+    for (const [id, { unsettled }] of this.#processors) if (unsettled.size > 0) this.#say({ t: 'ended', processor: id, endings: [...unsettled.values()] })
   }
 
   #fail(error: unknown): void {
@@ -249,8 +255,8 @@ export class Tab {
     const { worker } = this
     const host = this.#host
     if (!worker || !host) return
-    const [confirmed, batch] = [this.#calls.keys().next().value ?? this.#lastCall + 1, structuredClone(gather(messages))]
-    this.around.world.post(worker, () => { host.take(confirmed, batch) })
+    const batch = structuredClone({ heard: this.#heard.splice(0), messages: gather(messages) })
+    this.around.world.post(worker, () => { host.take(batch) })
   })
 
   // ---- calls ----
@@ -269,6 +275,7 @@ export class Tab {
   #settle(id: number, reply: Reply): void {
     const call = this.#calls.get(id)
     this.#calls.delete(id)
+    this.#heard.push(id)
     call?.giveUp?.()
     if ('error' in reply) call?.reject(fromEnvelope(reply.error))
     else call?.resolve(reply.value)

@@ -253,7 +253,7 @@ describe('a receipt', () => {
     await Promise.allSettled([committer.submit(called(2, { run: () => Promise.reject(NO) })), committer.submit(called(3, push('welcome'), () => 'pushed too'))])
     const refused = { error: { code: 'VALIDATION', message: 'no', details: {} } }
     expect(await repliesOf(name)).toMatchObject({ client: 'page', replies: [[[1], { value: 'pushed' }], [[2], refused], [[3], { value: 'pushed too' }]] })
-    committer.confirm(3)
+    committer.confirm([1, 2])
     await committer.submit(called(4, push('welcome'), () => 'pushed again'))
     expect(await repliesOf(name)).toMatchObject({ client: 'page', replies: [[[3], { value: 'pushed too' }], [[4], { value: 'pushed again' }]] })
     await close()
