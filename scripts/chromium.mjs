@@ -11,11 +11,13 @@ export const flags = [
 
 /** @returns {string | undefined} its path: $CHROMIUM, else the first on the PATH */
 export function findChromium() {
-  if (process.env.CHROMIUM) return process.env.CHROMIUM
+  return process.env.CHROMIUM || onPath('chromium', 'chromium-browser', 'google-chrome')
+}
+
+/** @param {string[]} names @returns {string | undefined} */
+export function onPath(...names) {
   const folders = (process.env.PATH ?? '').split(delimiter)
-  return ['chromium', 'chromium-browser', 'google-chrome']
-    .flatMap((name) => folders.map((folder) => join(folder, name)))
-    .find(executable)
+  return names.flatMap((name) => folders.map((folder) => join(folder, name))).find(executable)
 }
 
 /** @returns {{ executablePath: string, args: string[] }} for playwright's `chromium.launch()` */
@@ -27,12 +29,16 @@ export function launchOptions() {
 
 /** As `launchOptions`, after installing Debian's where this may be done. */
 export function ensureChromium() {
-  if (findChromium() === undefined && process.getuid?.() === 0 && existsSync('/etc/debian_version')) {
-    console.log('chromium: apt-get install')
-    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
-    for (const args of ['update -qq', 'install -y -qq --no-install-recommends chromium']) spawnSync('apt-get', args.split(' '), { stdio: 'inherit', env })
-  }
+  if (findChromium() === undefined) install('chromium')
   return launchOptions()
+}
+
+/** Where this may be done. @param {string} debian */
+export function install(debian) {
+  if (process.getuid?.() !== 0 || !existsSync('/etc/debian_version')) return
+  console.log(`${debian}: apt-get install`)
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+  for (const args of ['update -qq', `install -y -qq --no-install-recommends ${debian}`]) spawnSync('apt-get', args.split(' '), { stdio: 'inherit', env })
 }
 
 const howToGetOne = 'No Chromium was found. Install one (Debian: apt-get install chromium), or set CHROMIUM to its executable.'

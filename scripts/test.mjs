@@ -6,12 +6,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ensureChromium } from './chromium.mjs'
+import { ensureFirefox } from './firefox.mjs'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
 const reports = mkdtempSync(join(tmpdir(), 'holdfast-test-'))
 const sum = { passed: 0, failed: 0, skipped: 0 }
 
 console.log(`chromium: ${ensureChromium().executablePath}`)
+console.log(`firefox: ${ensureFirefox() ?? 'NONE, so its tests are skipped'}`)
 single('check')
 single('build')
 project('unit')

@@ -1,12 +1,13 @@
 /** kill -9 at random moments under load: nothing acknowledged is lost, nothing completed runs again. `npm run soak` does it more often. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { KillableBrowser } from './harness.ts'
 import { killBrowsers, killRenderers, openStage, type Findings, type Stage } from './kills.ts'
 
 const RENDERER_KILLS = Number(process.env['RENDERER_KILLS'] ?? 20)
 const BROWSER_KILLS = Number(process.env['BROWSER_KILLS'] ?? 5)
 const SEED = Number(process.env['CRASH_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
 
-let stage: Stage
+let stage: Stage<KillableBrowser>
 beforeAll(async () => { stage = await openStage() })
 afterAll(async () => { await stage.close() })
 

@@ -2,6 +2,22 @@
 import type { Queue } from 'holdfast'
 import { KillableBrowser, pause, seeded, serveSite, type Journal, type Site } from './harness.ts'
 
+/** What a kill needs of a browser and its pages, whichever they are. */
+export interface OpenPage {
+  goto(url: string): Promise<unknown>
+  waitForFunction(what: string): Promise<unknown>
+  evaluate<T>(what: () => Promise<T>): Promise<T>
+  close(): Promise<void>
+}
+export interface Killable {
+  readonly profile: string
+  start(): Promise<unknown>
+  page(): Promise<OpenPage>
+  /** SIGKILL to all of it at once. */
+  killAll(): Promise<void>
+  dispose(): Promise<void>
+}
+
 /**
  * Pushes without rest by ones, tens and a hundred at once, now and then urgent, late or large. A handler completes, fails once, or dawdles;
  * other jobs are pulled and acknowledged by hand.
@@ -55,16 +71,17 @@ export interface Findings {
 
 export const noFindings = (): Findings => ({ kills: 0, acknowledged: 0, starts: 0, lost: [], doubled: [], unfinished: [], countersWrong: [] })
 
-export interface Stage {
+export interface Stage<B extends Killable = Killable> {
   readonly site: Site
-  readonly browser: KillableBrowser
+  readonly browser: B
   close(): Promise<void>
   /** Closes, but leaves the profile to be looked at. */
   keep(): Promise<void>
 }
 
-export async function openStage(): Promise<Stage> {
-  const browser = new KillableBrowser()
+export const openStage = (): Promise<Stage<KillableBrowser>> => stageOf(new KillableBrowser())
+
+export async function stageOf<B extends Killable>(browser: B): Promise<Stage<B>> {
   const site = await serveSite(PAGE)
   return {
     site, browser,
@@ -109,7 +126,7 @@ async function loop({ kills, seed, findings = noFindings(), progress, stop }: Ki
 }
 
 /** kill -9 of the renderer: the page, its worker, their locks and connections; most moments are under load, some while it opens. */
-export async function killRenderers({ site, browser }: Stage, options: KillOptions): Promise<Findings> {
+export async function killRenderers({ site, browser }: Stage<KillableBrowser>, options: KillOptions): Promise<Findings> {
   const findings = options.findings ?? noFindings()
   await browser.start()
   await loop({ ...options, findings }, async (random, n) => {
@@ -145,22 +162,16 @@ export async function killBrowsers({ site, browser }: Stage, options: KillOption
   return findings
 }
 
-type Opened = Awaited<ReturnType<KillableBrowser['page']>>
-
 /** Resolves when the page works, or at once when that need not be awaited. */
-async function load(page: Opened, { url, journal }: Site, ready: boolean): Promise<void> {
-  const was = readies(journal)
-  const going = page.goto(`${url}/page`, { waitUntil: 'commit', timeout: 30_000 })
-  going.catch(() => {})
-  if (!ready) return
-  await going
-  for (const end = performance.now() + 30_000; readies(journal) === was; await Promise.race([journal.next(), pause(1000)])) if (performance.now() > end) throw new Error('the page did not open its queue within 30 s')
+async function load(page: OpenPage, { url, journal }: Site, ready: boolean): Promise<void> {
+  const was = journal.notes.length
+  // A kill ends it before it has arrived.
+  page.goto(`${url}/page`).catch(() => {})
+  for (const end = performance.now() + 30_000; ready && journal.notes.length === was; await Promise.race([journal.next(), pause(1000)])) if (performance.now() > end) throw new Error('the page did not open its queue within 30 s')
 }
 
-const readies = ({ notes }: Journal): number => notes.length
-
 /** Everything that is left is done; then what the database holds is compared with the journal. */
-async function settle(browser: KillableBrowser, { url, journal }: Site, findings: Findings): Promise<void> {
+async function settle(browser: Killable, { url, journal }: Site, findings: Findings): Promise<void> {
   const page = await browser.page()
   await page.goto(`${url}/page#drain`)
   await page.waitForFunction('window.queue')
