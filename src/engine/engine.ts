@@ -16,7 +16,7 @@ import type { RunEnding } from '../runner/runner.ts'
 import type { Committed } from '../store/committer.ts'
 import * as operations from '../store/operations.ts'
 import { getJob, wasGiven, readBox, readGeneration, readLeases } from '../store/reads.ts'
-import type { QueueRow } from '../store/schema.ts'
+import type { LeaseRow, QueueRow } from '../store/schema.ts'
 import { openStore, type Store } from '../store/store.ts'
 import type { Env } from '../store/work.ts'
 import { HUNGRY_MS, ProcessorState, type ProcessorOptions } from './processor.ts'
@@ -108,7 +108,7 @@ export function createEngine(options: EngineOptions): Engine {
   })
   const { committer, connection } = store
   const channel: Channel = options.channel(`holdfast:${name}`, heard)
-  const upkeep = createUpkeep({ name, store, clock, locks, owners: () => owners, held: (owner) => [...processors.values()].some((p) => p.options.owner === owner && p.held.size > 0), check: checkLeases, wakeAll, queues: looked, log() { connection.drop() } })
+  const upkeep = createUpkeep({ name, store, clock, locks, owners: () => owners, check: checkLeases, wakeAll, queues: looked, log() { connection.drop() } })
 
   const space = createSpace(options.estimate, () => { say([{ type: 'storage-low', at: clock.now() }]) })
   void space.look()
@@ -119,6 +119,7 @@ export function createEngine(options: EngineOptions): Engine {
     if (generation !== undefined) say([{ type: 'storage-lost', at: clock.now() }])
     generation = found
     options.generated(found)
+    for (const owner of owners) void checkLeases(owner).catch(() => {})
   }
 
   // ---- what is told and heard ----
@@ -302,23 +303,37 @@ export function createEngine(options: EngineOptions): Engine {
   function summoned(owner: string): void {
     if (!owners.has(owner)) return
     for (const processor of processors.values()) if (processor.options.owner === owner && processor.held.size > processor.has) processor.options.port.giveBack()
-    void checkLeases(owner)
+    void checkLeases(owner).catch(() => {})
   }
 
-  /** Stops what this realm runs under a lease that was lost or told to stop. */
+  /** Compares what this realm runs with the leases it has. */
   async function checkLeases(owner: string): Promise<void> {
-    const mine = [...processors.values()].filter((processor) => processor.options.owner === owner && processor.held.size > 0)
-    if (mine.length === 0) return
-    const asked = mine.map((processor) => ({ processor, keys: [...processor.held.keys()] }))
-    const leases = new Map((await readLeases(connection, owner)).map((lease) => [lease.box, lease]))
-    for (const { processor, keys } of asked) for (const key of keys) {
-      const run = processor.held.get(key)
-      if (!run) continue
-      const lease = leases.get(run.box)
-      const stop = lease?.cancels?.[run.job.seq]
-      if (!lease || lease.token !== run.token || !lease.left.includes(run.job.seq)) processor.options.port.abort(key, operations.staleLease(run.job.seq))
-      else if (stop) processor.options.port.abort(key, new HoldfastError('INVALID_STATE', stop.reason, { id: run.job.id }))
+    const asked = [...processors.values()].filter((processor) => processor.options.owner === owner)
+      .map((processor) => ({ processor, keys: [...processor.held.keys()], tokens: [...processor.known], claiming: processor.claiming }))
+    if (asked.length === 0) return
+    const leases = await readLeases(connection, owner)
+    for (const { processor, keys, tokens, claiming } of asked) {
+      const mine = leases.filter(({ processor: id }) => id === processor.options.id)
+      for (const key of keys) checkRun(processor, key, mine)
+      // A claim that was applied though its answer was lost.
+      if (!claiming) for (const lease of mine) if (!processor.known.has(lease.token)) await adoptLease(processor, lease)
+      for (const token of tokens) if (!leases.some((lease) => lease.token === token)) processor.known.delete(token)
     }
+  }
+
+  /** Stops what runs under a lease that was lost or told to stop. */
+  function checkRun({ held, options: { port } }: ProcessorState, key: string, leases: readonly LeaseRow[]): void {
+    const run = held.get(key)
+    if (!run) return
+    const lease = leases.find(({ token: proof }) => proof === run.token)
+    const stop = lease?.cancels?.[run.job.seq]
+    if (!lease?.left.includes(run.job.seq)) port.abort(key, operations.staleLease(run.job.seq))
+    else if (stop) port.abort(key, new HoldfastError('INVALID_STATE', stop.reason, { id: run.job.id }))
+  }
+
+  async function adoptLease(processor: ProcessorState, lease: LeaseRow): Promise<void> {
+    const jobs = await readBox(connection, lease)
+    if (!processor.known.has(lease.token)) processor.options.port.run(processor.has, processor.hold(lease.box, lease.token, jobs))
   }
 
   return {
@@ -337,11 +352,8 @@ export function createEngine(options: EngineOptions): Engine {
       const processor = new ProcessorState(processorOptions)
       processor.has = await committer.submit({ needs: [['queues', queue]], run: (work) => operations.register(work, queue, id, concurrency) })
       // What a former engine of this page claimed for it: the page may still be running it, and knows what it has.
-      for (const lease of await readLeases(connection, owner)) {
-        if (lease.processor !== id) continue
-        processorOptions.port.run(processor.has, processor.hold(lease.box, lease.token, await readBox(connection, lease)))
-      }
       processors.set(id, processor)
+      await checkLeases(owner)
       pump(processor)
     },
 

@@ -31,6 +31,8 @@ const MOST_AHEAD = 1024
 
 export class ProcessorState {
   readonly held = new Map<string, Run>()
+  /** The tokens of its leases. */
+  readonly known = new Set<string>()
   /** How many may run at once, as the last claim said. */
   has = 0
   claiming = false
@@ -72,7 +74,8 @@ export class ProcessorState {
 
   hold(box: number, token: string, jobs: readonly Job[]): Run[] {
     const runs = jobs.map((job): Run => ({ box, token, job }))
-    for (const run of runs) this.held.set(keyOf(box, run.job.seq), run)
+    for (const run of runs) this.held.set(keyOf(token, run.job.seq), run)
+    this.known.add(token)
     return runs
   }
 

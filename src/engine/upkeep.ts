@@ -13,8 +13,6 @@ export interface UpkeepOptions {
   readonly clock: Clock
   readonly locks: Locks
   readonly owners: () => ReadonlySet<string>
-  /** Whether an owner of this realm holds leases that need a heartbeat. */
-  readonly held: (owner: string) => boolean
   readonly check: (owner: string) => Promise<void>
   readonly wakeAll: () => void
   /** The queues as they are now. */
@@ -45,7 +43,7 @@ const RECEIPT_MS = 3_600_000
 const ownersOf = ({ owners, leases, queues }: Outlook): ReadonlySet<string> =>
   new Set([...owners.keys(), ...leases.map(({ owner }) => owner), ...queues.flatMap(({ processors }) => Object.values(processors).map(({ owner }) => owner))])
 
-export function createUpkeep({ name, store: { connection, committer }, clock, locks, owners, held, check, wakeAll, queues, log }: UpkeepOptions): Upkeep {
+export function createUpkeep({ name, store: { connection, committer }, clock, locks, owners, check, wakeAll, queues, log }: UpkeepOptions): Upkeep {
   let leader = !locks.supported
   let stopped = false
   let started = false
@@ -90,7 +88,7 @@ export function createUpkeep({ name, store: { connection, committer }, clock, lo
     awake += Math.min(elapsed, 2 * TICK_MS)
     watch(ownersOf(state))
     await expireSilent(state.leases, state.owners)
-    await heartbeats()
+    await heartbeats(state)
     const now = clock.now()
     const grace = leader ? 0 : GRACE_MS
     if (state.at <= now - grace) await doDue(state, now)
@@ -130,9 +128,9 @@ export function createUpkeep({ name, store: { connection, committer }, clock, lo
     if (old.length > 0) await committer.submit({ run: async (work) => { for (const { client } of old) work.delete('receipts', client) } })
   }
 
-  async function heartbeats(): Promise<void> {
+  async function heartbeats({ leases }: Outlook): Promise<void> {
     if (awake < beatAt) return
-    const mine = [...owners()].filter(held)
+    const mine = [...owners()].filter((owner) => leases.some((lease) => lease.owner === owner && lease.processor !== undefined))
     beatAt = awake + BEAT_MS - TICK_MS / 2
     if (mine.length === 0) return
     await beat(mine)

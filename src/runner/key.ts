@@ -1,2 +1,2 @@
-/** Names a claimed job within its realm: the same job claimed again has another box. */
-export const keyOf = (box: number, seq: number): string => `${box}:${seq}`
+/** Names a claimed job within its realm. Every claim has another token, even after the database was made anew and its numbers begin again. */
+export const keyOf = (token: string, seq: number): string => `${token}:${seq}`

@@ -68,7 +68,7 @@ export class Attempt {
   #aborted: HoldfastError | undefined
   report: AttemptReport | undefined
   constructor(readonly run: Run, readonly host: RunnerHost, private readonly changed: () => void) {
-    this.key = keyOf(run.box, run.job.seq)
+    this.key = keyOf(run.token, run.job.seq)
     this.startedAt = host.clock.awake()
     this.deadline = this.startedAt + run.job.timeoutMs
   }
@@ -182,16 +182,16 @@ export function createRunner(host: RunnerHost, execute: Execute): Runner {
   return {
     run(count, runs) {
       slots = count
-      const known = new Set([...running.keys(), ...pending.map(({ box, job }) => keyOf(box, job.seq))])
-      pending.push(...runs.filter(({ box, job }) => !known.has(keyOf(box, job.seq))))
+      const known = new Set([...running.keys(), ...pending.map(({ token, job }) => keyOf(token, job.seq))])
+      pending.push(...runs.filter(({ token, job }) => !known.has(keyOf(token, job.seq))))
       // A new delivery comes in a task of its own.
       if (!pumping) taskStart = host.clock.awake()
       pump()
     },
     abort(key, reason) {
       running.get(key)?.abort(reason)
-      pending = pending.filter(({ box, job }) => {
-        if (keyOf(box, job.seq) !== key) return true
+      pending = pending.filter(({ token, job }) => {
+        if (keyOf(token, job.seq) !== key) return true
         end(key, { event: { type: 'release' }, ms: 0 })
         return false
       })
@@ -199,9 +199,9 @@ export function createRunner(host: RunnerHost, execute: Execute): Runner {
     giveBack() {
       const unstarted = pending
       pending = []
-      for (const { box, job } of unstarted) end(keyOf(box, job.seq), { event: { type: 'release' }, ms: 0 })
+      for (const { token, job } of unstarted) end(keyOf(token, job.seq), { event: { type: 'release' }, ms: 0 })
     },
-    keys: () => [...running.keys(), ...pending.map(({ box, job }) => keyOf(box, job.seq))],
+    keys: () => [...running.keys(), ...pending.map(({ token, job }) => keyOf(token, job.seq))],
     idle: () => running.size === 0 && pending.length === 0 && endings.length === 0 ? Promise.resolve() : new Promise((resolve) => { idlers.push(resolve) }),
   }
 }

@@ -343,8 +343,8 @@ export class Tab {
     const { runner, unsettled, held } = processor
     switch (message.t) {
       case 'run':
-        for (const { box, token, job } of message.runs) held.set(keyOf(box, job.seq), { box, token, seq: job.seq })
-        runner.run(message.slots, message.runs.filter(({ box, job }) => !unsettled.has(keyOf(box, job.seq))))
+        for (const { box, token, job } of message.runs) held.set(keyOf(token, job.seq), { box, token, seq: job.seq })
+        runner.run(message.slots, message.runs.filter(({ token, job }) => !unsettled.has(keyOf(token, job.seq))))
         break
       case 'abort': runner.abort(message.key, fromEnvelope(message.reason)); break
       case 'giveBack': runner.giveBack(); break

@@ -172,3 +172,27 @@ it('a clock that is set back makes no retry wait for a year', async () => {
   expect(faults(rows)).toEqual([])
   await close()
 })
+
+it('a claim whose answer was lost is run all the same', async () => {
+  const { name, engine, clock } = await engineOf('page')
+  const ran: string[] = []
+  await engine.process({ id: 'p', queue: 'another', owner: 'page', runs: { kind: 'handlers' }, concurrency: 1, port: { run(_slots, runs) { ran.push(...runs.map(({ job }) => job.name)) }, abort() {}, giveBack() {}, settled() {} } })
+  await engine.store.committer.submit(push('x'))
+  // As if the engine had never heard of it.
+  await engine.store.committer.submit({ run: (work) => operations.claim(work, { queue: Q, owner: 'page', leaseMs: 30_000, online: true, count: 1, processor: { id: 'p', want: 1, running: 0, runs: { kind: 'handlers' } } }) })
+  await clock.advance(20_000)
+  expect(ran).toEqual(['x'])
+  expect(faults(await stored(name))).toEqual([])
+})
+
+it('after a reset, what an old handler returns is nobody else\'s result', async () => {
+  const queue = await tab()
+  let finish = (_value: string): void => {}
+  await queue.process(Q, { old: () => new Promise((resolve) => { finish = resolve }), new: () => 'by its own handler' }, { concurrency: 2 })
+  await queue.push(Q, 'old', 1)
+  await until('it runs', async () => (await queue.stats()).counts.active === 1)
+  await queue.reset()
+  const id = await queue.push(Q, 'new', 2)
+  finish('by an old handler')
+  expect(await queue.waitFor(id, { timeoutMs: 3000 })).toBe('by its own handler')
+})
