@@ -120,10 +120,13 @@ async function seeds(count, first) {
   say('', true)
 }
 
-/** @param {(seed: number) => unknown} simulate @param {number} from @param {number} size */
+/** @param {(seed: number) => Promise<{ ok: boolean, error?: string }>} simulate @param {number} from @param {number} size */
 async function simulated(simulate, from, size) {
   const faults = []
-  for (let seed = from; seed < from + size; seed++) try { await simulate(seed) } catch (error) { faults.push(`seed ${seed}: ${error instanceof Error ? error.message : error}`) }
+  for (let seed = from; seed < from + size; seed++) {
+    const { ok, error } = await simulate(seed)
+    if (!ok) faults.push(`seed ${seed}: ${error}`)
+  }
   return faults
 }
 
