@@ -115,7 +115,10 @@ const gone: Cell<'remove'> = (job) => ({ kind: 'gone', job })
 
 const retry: Cell<'retry'> = (job, { edit, options = {} }, now) => {
   const { result: _result, reason: _reason, fingerprint: _fingerprint, progress: _progress, progressMessage: _message, expiresAt: _expiresAt, ...rest } = job
-  const fresh = edit ? { ...rest, data: edit.data, revision: (job.revision ?? 0) + 1 } : rest
+  // What an option names is set anew, or no longer so.
+  const kept = Object.fromEntries(Object.entries(rest).filter(([field]) => !(field in options))) as unknown as Job
+  const placed = options.lifo ? { ...kept, position: -job.seq } : kept
+  const fresh = edit ? { ...placed, data: edit.data, revision: (job.revision ?? 0) + 1 } : placed
   return moved(toDelayed({ ...fresh, failures: 0, stalls: 0, ...optionFields(options), ...present({ expiresAt: options.ttlMs && now + options.ttlMs }) }, runAtOf(options, now) ?? now, now, options.delayMs === undefined ? undefined : now))
 }
 

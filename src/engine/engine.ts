@@ -190,6 +190,8 @@ export function createEngine(options: EngineOptions): Engine {
   function looked(rows: readonly QueueRow[], leader: boolean): void {
     if (leader) void space.look()
     options.requests(rows.filter(({ http }) => http).map(({ queue }) => queue))
+    // Whoever was not told by channel finds out here.
+    for (const { queue, lanes, paused } of rows) if (!paused && Object.keys(lanes).length > 0) wake(queue)
     for (const { queue, lanes, processors: shares } of leader ? rows : []) for (const lane of Object.keys(lanes)) {
       const { name: job, origin } = parseLane(lane)
       const id = `${queue} ${job}`
@@ -245,7 +247,7 @@ export function createEngine(options: EngineOptions): Engine {
   function yieldShare(processor: ProcessorState): void {
     if (!processor.paused || processor.has === 0 || processor.held.size > 0 || processor.claiming) return
     processor.has = 0
-    committer.submit({ run: (work) => operations.unregister(work, processor.options.queue, processor.options.id) }).catch(() => {})
+    committer.submit({ run: (work) => operations.yieldShare(work, processor.options.queue, processor.options.id) }).catch(() => {})
   }
 
   function settleIdle(processor: ProcessorState): void {
@@ -347,10 +349,10 @@ export function createEngine(options: EngineOptions): Engine {
     },
 
     async process(processorOptions) {
-      const { id, queue, owner, concurrency } = processorOptions
+      const { id, queue, owner, runs, concurrency } = processorOptions
       if (processors.has(id)) return
       const processor = new ProcessorState(processorOptions)
-      processor.has = await committer.submit({ needs: [['queues', queue]], run: (work) => operations.register(work, queue, id, concurrency) })
+      processor.has = await committer.submit({ needs: [['queues', queue]], run: (work) => operations.register(work, queue, id, runs.kind === 'requests' ? undefined : concurrency) })
       // What a former engine of this page claimed for it: the page may still be running it, and knows what it has.
       processors.set(id, processor)
       await checkLeases(owner)

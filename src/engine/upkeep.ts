@@ -37,6 +37,7 @@ const GRACE_MS = 1500
 const BEAT_MS = 10_000
 /** How often what is too old is looked for; what is too many is noticed at once. */
 const PRUNE_MS = 10_000
+const PRUNE_STEPS = 20
 const RECEIPT_MS = 3_600_000
 
 /** Everybody who has anything here. */
@@ -118,7 +119,8 @@ export function createUpkeep({ name, store: { connection, committer }, clock, lo
     for (const { queue, counts } of state.queues) {
       const excess = counts.completed > completed.count || counts.cancelled > cancelled.count || counts.dead > dead.count
       if (!excess && !(aged && counts.completed + counts.cancelled + counts.dead > 0)) continue
-      while (await committer.submit({ alone: true, run: (work) => operations.prune(work, queue) }) && !stopped) { /* more of them */ }
+      // Forgetting must hold up no heartbeat.
+      for (let n = 0; await committer.submit({ alone: true, run: (work) => operations.prune(work, queue) }) && !stopped; n++) if (n === PRUNE_STEPS) { again = true; break }
     }
   }
 

@@ -3,7 +3,7 @@ import { laneOf } from '../core/lane.ts'
 import type { Job, State } from '../core/job.ts'
 import { present } from '../core/present.ts'
 import type { EventType } from '../queue.ts'
-import { append, insert, rankOf, remove, withLoaded, type LaneView } from './lane-view.ts'
+import { append, head, insert, rankOf, remove, withLoaded, type LaneView } from './lane-view.ts'
 import { bucketOf, type HistoryRow, type LeaseRow, type PageRow, type QueueRow } from './schema.ts'
 import type { Tx } from './tx.ts'
 import type { Work } from './work.ts'
@@ -17,7 +17,9 @@ export function setLane(work: Work, row: QueueRow, before: LaneView, after: Lane
   work.setView(after)
   const { [after.lane]: old = { jobs: 0, pages: 0, ranks: [] }, ...others } = row.lanes
   const ranks = rank === undefined || old.ranks.includes(rank) ? old.ranks : [...old.ranks, rank]
-  const lane = { jobs: old.jobs + jobs, pages: old.pages + after.pages.length - before.pages.length, ranks }
+  // Before the first page there is nothing, so its ranks need not be looked through.
+  const front = head(after)?.row.rank ?? -Infinity
+  const lane = { jobs: old.jobs + jobs, pages: old.pages + after.pages.length - before.pages.length, ranks: ranks.filter((one) => one >= front) }
   return count({ ...row, lanes: lane.jobs > 0 ? { ...others, [after.lane]: lane } : others }, 'waiting', jobs)
 }
 
@@ -147,14 +149,15 @@ export async function leave(work: Work, row: QueueRow, place: Place): Promise<Qu
   return count(row, job.state, -1)
 }
 
-/** A job that is over needs no record of what it had done. */
+/** A job that is over needs no record of what it had done; a dead one may be tried again. */
 export function forgetSteps(work: Work, job: Job): void {
-  if (job.stepped) work.deleteRange('steps', IDBKeyRange.bound([job.seq], [job.seq, []]))
+  if (job.stepped && job.state !== 'dead') work.deleteRange('steps', IDBKeyRange.bound([job.seq], [job.seq, []]))
 }
 
 /** What is kept beside a job goes with it. */
 export function forget(work: Work, job: Job): void {
   if (job.large) work.delete('payloads', job.seq)
+  if (job.stepped) work.deleteRange('steps', IDBKeyRange.bound([job.seq], [job.seq, []]))
 }
 
 const EVENTS: Readonly<Record<State, EventType>> = {

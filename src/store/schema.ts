@@ -184,7 +184,7 @@ const LAYOUT: Readonly<Record<Room, Layout>> = {
 export const ROOMS = Object.keys(LAYOUT) as Room[]
 
 /** All that claims and endings touch. */
-export const RUN_ROOMS = ['queues', 'waiting', 'leases', 'boxes', 'history', 'archives', 'delayed', 'dead', 'payloads', 'steps', 'origins'] as const satisfies readonly Room[]
+export const RUN_ROOMS = ['queues', 'waiting', 'leases', 'boxes', 'history', 'archives', 'delayed', 'dead', 'payloads', 'steps', 'origins', 'expiries'] as const satisfies readonly Room[]
 
 export const PUSH_ROOMS = ['queues', 'waiting', 'delayed', 'expiries', 'payloads', 'uniques'] as const satisfies readonly Room[]
 

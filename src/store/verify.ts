@@ -1,6 +1,6 @@
 /** Recounts and cross-checks every room, repairs what can be, and reads what can be read of a database that is damaged. */
 import { isFinal, STATES, type Job, type State } from '../core/job.ts'
-import { laneOf } from '../core/lane.ts'
+import { laneOf, originOf } from '../core/lane.ts'
 import type { SalvageReport, VerifyReport } from '../queue.ts'
 import type { Connection } from './connection.ts'
 import { append, emptyView, PAGE_JOBS, rankOf } from './lane-view.ts'
@@ -31,6 +31,9 @@ class Audit {
   readonly large = new Set<number>()
   readonly leases = new Map<number, LeaseRow>()
   readonly history = new Map<number, HistoryRow>()
+  /** Queues that hold requests, and how many requests to each origin are leased. */
+  readonly http = new Set<string>()
+  readonly asked = new Map<string, number>()
   /** How many jobs each processor has leased. */
   readonly leased = new Map<string, number>()
   last: { readonly page: PageKey; readonly end: number } | undefined
@@ -50,6 +53,8 @@ class Audit {
     if (other !== undefined) return false
     this.places.set(job.seq, room)
     if (job.large) this.large.add(job.seq)
+    if (job.http) this.http.add(job.queue)
+    if (job.http && state === 'active') this.asked.set(originOf(job.http.url), (this.asked.get(originOf(job.http.url)) ?? 0) + 1)
     this.tally(job.queue)[state]++
     return true
   }
@@ -95,6 +100,10 @@ async function scan(ask: Ask): Promise<Audit> {
   await checkPayloads(ask, audit)
   await each(ask, 'queues', (row) => { checkQueueRow(audit, row) })
   for (const [queue, counts] of audit.counts) if (Object.values(counts).some((n) => n > 0)) checkQueueRow(audit, undefined, queue)
+  await each(ask, 'origins', (gate) => {
+    const out = audit.asked.get(gate.origin) ?? 0
+    if (gate.out > out) audit.wrong(`${gate.origin} waits for ${gate.out} requests, but ${out} are out`, (work) => { work.put('origins', gate.origin, { ...gate, out }) })
+  })
   await each(ask, 'meta', ({ next }) => {
     if (audit.highest >= next) audit.wrong(`number ${audit.highest} is given, but the next is ${next}`, (work) => { work.put('meta', 'main', { ...work.meta, next: audit.highest + 1 }) })
   })
@@ -175,30 +184,38 @@ function checkQueueRow(audit: Audit, row: QueueRow | undefined, queue = row?.que
   })
   const processors = Object.entries(row?.processors ?? {})
   const wrongShares = processors.filter(([id, { leased }]) => leased !== (audit.leased.get(id) ?? 0))
-  if (wrongCounts.length + wrongLanes.length + wrongShares.length === 0) return
-  const what = [...wrongCounts.map((state) => `${state}: ${row?.counts[state] ?? 0} for ${counts[state]}`), ...wrongLanes.map((lane) => `lane ${lane}`), ...wrongShares.map(([id]) => `processor ${id}`)]
+  const http = audit.http.has(queue)
+  if (wrongCounts.length + wrongLanes.length + wrongShares.length === 0 && (!http || row?.http)) return
+  const what = [...http && !row?.http ? ['requests'] : [], ...wrongCounts.map((state) => `${state}: ${row?.counts[state] ?? 0} for ${counts[state]}`), ...wrongLanes.map((lane) => `lane ${lane}`), ...wrongShares.map(([id]) => `processor ${id}`)]
   audit.wrong(`${queue} miscounts ${what.join(', ')}`, (work) => {
     const told = Object.fromEntries([...lanes].filter(([, { jobs }]) => jobs > 0).map(([lane, { jobs, pages, ranks }]) => [lane, { jobs, pages, ranks: [...ranks] }]))
-    work.putQueue({ ...row ?? { queue, settings: {}, paused: false }, counts, lanes: told, processors: Object.fromEntries(processors.map(([id, share]) => [id, { ...share, leased: audit.leased.get(id) ?? 0 }])) })
+    work.putQueue({ ...row ?? { queue, settings: {}, paused: false }, counts, lanes: told, ...(http && { http: true as const }), processors: Object.fromEntries(processors.map(([id, share]) => [id, { ...share, leased: audit.leased.get(id) ?? 0 }])) })
   })
 }
 
-/** Pages a broken lane anew. */
-async function repage(work: Work, audit: Audit, queue: string, lane: string, tally: LaneTally): Promise<void> {
-  const pages = await work.tx.all('waiting', IDBKeyRange.bound([queue, lane], [queue, lane, []]))
-  const keys = await work.tx.keys('waiting', IDBKeyRange.bound([queue, lane], [queue, lane, []]))
+/** Pages a queue anew: each job once, where it belongs. */
+async function repage(work: Work, audit: Audit, queue: string, lanes: Map<string, LaneTally>): Promise<void> {
+  const range = IDBKeyRange.bound([queue], [queue, []])
+  const [pages, keys] = await Promise.all([work.tx.all('waiting', range), work.tx.keys('waiting', range)])
   for (const key of keys) work.delete('waiting', key)
+  lanes.clear()
+  const runs = new Map<string, Job[]>()
   const seen = new Set<number>()
-  const jobs = pages.flatMap((page) => page.jobs).filter(({ seq }) => audit.places.get(seq)?.startsWith('page ') && !seen.has(seq) && seen.add(seq))
-    .map((job): Job => ({ ...job, state: 'waiting' })).sort((a, b) => rankOf(a) - rankOf(b) || a.position - b.position)
-  Object.assign(tally, { jobs: 0, pages: 0 })
-  for (const rank of new Set(jobs.map(rankOf))) {
-    const { pages: fresh } = append(emptyView(queue, lane), rank, jobs.filter((job) => rankOf(job) === rank))
+  for (const job of pages.flatMap(({ jobs }) => jobs)) {
+    if (seen.has(job.seq) || !audit.places.get(job.seq)?.startsWith('page ')) continue
+    seen.add(job.seq)
+    const id = JSON.stringify([laneOf(job), rankOf(job)])
+    runs.set(id, [...runs.get(id) ?? [], { ...job, queue, state: 'waiting' }])
+  }
+  for (const [id, jobs] of runs) {
+    const [lane, rank] = JSON.parse(id) as [string, number]
+    const { pages: fresh } = append(emptyView(queue, lane), rank, jobs.sort((a, b) => a.position - b.position))
     for (const { row } of fresh) work.put('waiting', [queue, lane, rank, row.first], row)
+    const tally = audit.lane(queue, lane)
+    tally.jobs += jobs.length
     tally.pages += fresh.length
     tally.ranks.add(rank)
   }
-  tally.jobs = jobs.length
 }
 
 const reportOf = ({ faults, count, places }: Audit, repaired: number): VerifyReport => ({ ok: count === 0, jobs: places.size, found: count, faults, repaired })
@@ -217,7 +234,7 @@ export async function verify(connection: Connection): Promise<VerifyReport> {
 /** Checks and repairs, in one transaction. Lost jobs and data do not come back; everything else is made to fit. */
 export async function repair(work: Work): Promise<VerifyReport> {
   const audit = await scan((use) => use(work.tx))
-  for (const [queue, lanes] of audit.lanes) for (const [lane, tally] of lanes) if (tally.broken) await repage(work, audit, queue, lane, tally)
+  for (const [queue, lanes] of audit.lanes) if ([...lanes.values()].some(({ broken }) => broken)) await repage(work, audit, queue, lanes)
   for (const fix of audit.fixes) fix(work)
   return reportOf(audit, audit.fixes.length)
 }

@@ -42,6 +42,13 @@ const DAMAGE: Array<[string, (db: IDBPDatabase) => Promise<unknown>, { lost?: nu
   ['a page is lost', async (db) => db.delete('waiting', keyOf((await db.getAll('waiting') as Page[]).find(({ lane }) => lane === 'other')!)), { lost: 1 }],
   ['a page is out of order', async (db) => { const page = await first<Page>(db, 'waiting'); page.jobs.reverse(); await db.put('waiting', page, keyOf(page)) }],
   ['a job waits twice', async (db) => { const page = await first<Page>(db, 'waiting'); await db.add('waiting', { ...page, first: 5000, jobs: [{ ...page.jobs[0]!, position: 5000 }] }, [page.queue, page.lane, page.rank, 5000]) }],
+  ['a job waits in two lanes', async (db) => {
+    const pages = await db.getAll('waiting') as Page[]
+    const [one, other] = [pages[0]!, pages.find(({ lane }) => lane === 'other')!]
+    other.jobs.push({ ...one.jobs[0]!, position: 9000 })
+    await db.put('waiting', other, keyOf(other))
+  }],
+  ['an origin waits for a request that is not out', (db) => db.put('origins', { origin: 'https://a.example', failures: 1, retryAt: 1, since: 1, allow: 1, out: 1, reason: '' })],
   ['a leased job waits too', async (db) => {
     const page = await first<Page>(db, 'waiting')
     const box = await first<{ jobs: Page['jobs'] }>(db, 'boxes')

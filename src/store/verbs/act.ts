@@ -36,7 +36,7 @@ export async function act(work: Work, id: string, seq: number, event: JobEvent, 
     return active
   }
   let row = await leave(work, await work.queue(job.queue), place)
-  if (outcome.kind === 'gone' || isFinal(outcome.job.state)) forgetSteps(work, job)
+  if (outcome.kind === 'moved' && isFinal(outcome.job.state)) forgetSteps(work, outcome.job)
   const next = options.edited ? withEdited(work, outcome.job, options.edited) : outcome.job.large ? { ...outcome.job, data: undefined } : outcome.job
   if (event.type === 'retry' && next.expiresAt !== undefined) { work.put('expiries', [next.expiresAt, seq], { at: next.expiresAt, seq }); work.due(next.expiresAt) }
   if (outcome.kind === 'gone') { forget(work, job); work.emit('removed', job); if (isFinal(job.state) === false) work.final({ ...job, state: 'cancelled', reason: 'removed' }) }

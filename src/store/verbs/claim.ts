@@ -89,7 +89,7 @@ function shareOf(row: QueueRow, { count: wanted, processor }: ClaimRequest): { r
   // A place that nothing runs in is free, even if its owner has died without giving it back.
   const runs = ({ has, leased }: ProcessorShare): number => Math.min(has, leased)
   if (!processor) return { has: 0, free: Math.min(wanted, cap - pulled - shares.reduce((sum, [, share]) => sum + runs(share), 0)) }
-  const total = Math.min(row.concurrency ?? Infinity, cap - Math.max(0, pulled))
+  const total = Math.min(row.concurrency ?? processor.want, cap - Math.max(0, pulled))
   const others = shares.filter(([id]) => id !== processor.id).map(([, share]) => ({ ...share, runs: runs(share) }))
   const entitled = fairShare(total, { want: processor.want, hungry: row.processors[processor.id]?.hungry === true }, others)
   const has = Math.max(processor.running, entitled)
@@ -125,7 +125,7 @@ async function take(work: Work, start: QueueRow, runs: Runs | undefined, max: nu
     const most = whole ? PAGE_JOBS : max - taken.length
     const run = runLength(best.page.row.jobs, Math.min(most, allowed), taken.length, fronts[1]?.page.row)
     if (run === 0) break
-    const { before = best.view, view, jobs }: { before?: LaneView; view: LaneView; jobs: readonly Job[] } = bounded !== undefined && allowed === 1 ? await takeTrial(work, best.view, bounded) : takeFirst(best.view, run)
+    const { before = best.view, view, jobs }: { before?: LaneView; view: LaneView; jobs: readonly Job[] } = bounded !== undefined && allowed === 1 ? await takeTrial(work, best.view, bounded, taken.length === 0) : takeFirst(best.view, run)
     row = setLane(work, row, before, view, -jobs.length)
     const live = await withoutExpired(work, row, jobs, (next) => { row = next })
     taken.push(...live)

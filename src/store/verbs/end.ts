@@ -92,6 +92,8 @@ function endLeased(work: Work, tally: Tally, lease: LeaseRow, job: Job, event: J
   const stored = lease.steps?.includes(job.seq) ? { ...lean, stepped: true as const } : lean
   if (isFinal(stored.state)) forgetSteps(work, stored)
   announce(work, stored, event)
+  // It may have come due while it was leased.
+  if (!isFinal(stored.state) && stored.expiresAt !== undefined) { work.put('expiries', [stored.expiresAt, stored.seq], { at: stored.expiresAt, seq: stored.seq }); work.due(stored.expiresAt) }
   if (tally.row.settings.concurrency != null || !lease.processor) work.wakes.add(job.queue)
   if (outcome.kind === 'gone') { forget(work, stored); work.final(stored); return outcome.job }
   if (stored.state !== 'waiting') {

@@ -19,9 +19,10 @@ export async function gateEvent(work: Work, origin: string, event: GateEvent): P
 }
 
 /** Each trial of a closed origin is another job's, so that one bad request cannot keep the gate shut. */
-export async function takeTrial(work: Work, { queue, lane }: LaneView, origin: string): Promise<{ readonly before: LaneView; readonly view: LaneView; readonly jobs: readonly Job[] }> {
+export async function takeTrial(work: Work, { queue, lane }: LaneView, origin: string, alone: boolean): Promise<{ readonly before: LaneView; readonly view: LaneView; readonly jobs: readonly Job[] }> {
   const before = await work.loadFront(queue, lane, TRIAL_PAGES, TRIAL_PAGES)
-  const candidates = before.pages.slice(0, TRIAL_PAGES).flatMap(({ row }) => row.jobs)
+  // A job that stalled is claimed alone.
+  const candidates = before.pages.slice(0, TRIAL_PAGES).flatMap(({ row }) => row.jobs).filter(({ stalls }) => alone || stalls === 0)
   const job = candidates[((await work.get('origins', origin))?.failures ?? 0) % candidates.length]
   return job ? { before, view: remove(before, job), jobs: [job] } : { before, view: before, jobs: [] }
 }

@@ -11,12 +11,20 @@ export async function configure(work: Work, queue: string, settings: QueueSettin
   work.wakes.add(queue)
 }
 
-/** Notes the latest wish for concurrency; answers how many a processor of this name may run now. */
-export async function register(work: Work, queue: string, processor: string, concurrency: number): Promise<number> {
+/** Notes the latest wish for concurrency, if there is one; answers how many a processor of this name may run now. */
+export async function register(work: Work, queue: string, processor: string, concurrency: number | undefined): Promise<number> {
   const row = await work.queue(queue)
-  if (row.concurrency !== concurrency) work.putQueue({ ...row, concurrency })
+  if (concurrency !== undefined && row.concurrency !== concurrency) work.putQueue({ ...row, concurrency })
   work.wakes.add(queue)
   return row.processors[processor]?.has ?? 0
+}
+
+/** A processor that is paused takes part, and runs nothing. */
+export async function yieldShare(work: Work, queue: string, processor: string): Promise<void> {
+  const row = await work.queue(queue)
+  const share = row.processors[processor]
+  if (share) work.putQueue({ ...row, processors: { ...row.processors, [processor]: { ...share, has: 0 } } })
+  work.wakes.add(queue)
 }
 
 /** A processor that stopped gives its share back. */

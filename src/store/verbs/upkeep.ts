@@ -41,7 +41,8 @@ const YOUNGEST_MS = 60_000
 
 /** Forgets old ended jobs of one queue, a few rows at a time; true when there may be more. */
 export async function prune(work: Work, queue: string): Promise<boolean> {
-  let row = await work.queue(queue)
+  const before = await work.queue(queue)
+  let row = before
   let more = false
   for (const state of ['completed', 'cancelled'] as const) {
     if (row.counts[state] === 0) continue
@@ -60,8 +61,9 @@ export async function prune(work: Work, queue: string): Promise<boolean> {
     more ||= drop === 50
   }
   const excess = row.counts.dead - RETENTION.dead.count
-  const dead = excess > 0 ? await work.tx.allBy('dead', 'queue', IDBKeyRange.bound([queue], [queue, []]), Math.min(excess, UPKEEP_BATCH)) : []
-  for (const job of dead) if (work.now - (job.endedAt ?? 0) >= YOUNGEST_MS) { row = await leave(work, row, { room: 'dead', job }); forget(work, job) }
-  work.putQueue(row)
-  return more || dead.length === UPKEEP_BATCH
+  const dead = row.counts.dead > 0 ? await work.tx.allBy('dead', 'queue', IDBKeyRange.bound([queue], [queue, []]), Math.min(Math.max(excess, 50), UPKEEP_BATCH)) : []
+  const old = dead.filter(({ endedAt = 0 }, i) => work.now - endedAt >= (i < excess ? YOUNGEST_MS : RETENTION.dead.ageMs))
+  for (const job of old) { row = await leave(work, row, { room: 'dead', job }); forget(work, job) }
+  if (row !== before) work.putQueue(row)
+  return more || old.length === UPKEEP_BATCH
 }
