@@ -175,7 +175,7 @@ export class Database {
     }
 
     const commit = (): void => {
-      const fate: CommitFate = write ? this.weather.commit(realm) : { kind: 'ok' }
+      const fate: CommitFate = write && realm.alive ? this.weather.commit(realm) : { kind: 'ok' }
       if (fate.kind !== 'ok') world.log(`${realm.name}: commit: ${fate.kind}`)
       ending = true
       tx._state = 'committing'
@@ -220,7 +220,7 @@ export class Database {
       const next = tx._requests.shift()
       if (!next) { commit(); return }
       if (next.request.readyState === 'done') { step(); return }
-      const fate = this.weather.request(realm, write)
+      const fate: Fate = realm.alive ? this.weather.request(realm, write) : { kind: 'ok' }
       if (fate.kind !== 'ok') world.log(`${realm.name}: request: ${fate.kind}`)
       switch (fate.kind) {
         case 'ok': answer(next); break
