@@ -11,7 +11,7 @@ import { ensureChromium } from './chromium.mjs'
 const root = fileURLToPath(new URL('../', import.meta.url))
 const number = { type: /** @type {const} */ ('string') }
 const { values } = parseArgs({ options: {
-  'renderer-kills': number, 'browser-kills': number, 'firefox-kills': number, seeds: number, from: number, tabs: number, jobs: number, rounds: number, seed: number, json: number,
+  'renderer-kills': number, 'browser-kills': number, 'firefox-kills': number, steals: number, seeds: number, from: number, tabs: number, jobs: number, rounds: number, seed: number, json: number,
 } })
 /** @param {keyof typeof values} name @param {number} otherwise */
 const asked = (name, otherwise) => Number(values[name] ?? otherwise)
@@ -26,9 +26,10 @@ const stop = new AbortController()
 process.on('SIGINT', () => { if (stop.signal.aborted) process.exit(130); stop.abort(); say('ending: once more to leave at once\n') })
 
 console.log(`soak: seed ${SEED}, ${ensureChromium().executablePath}`)
-await chromiumKills('renderer kills', asked('renderer-kills', 0), 'killRenderers')
-await chromiumKills('browser kills', asked('browser-kills', 0), 'killBrowsers')
-await firefoxKills(asked('firefox-kills', 0))
+await killing('renderer kills', asked('renderer-kills', 0), 500, 'test/crash/kills.ts', 'killRenderers')
+await killing('browser kills', asked('browser-kills', 0), 100, 'test/crash/kills.ts', 'killBrowsers')
+await killing('firefox kills', asked('firefox-kills', 0), 50, 'test/crash/firefox.ts', 'killFirefoxes')
+await killing('stolen locks', asked('steals', 0), 200, 'test/crash/stale.ts', 'stealLocks')
 await seeds(asked('seeds', 0), asked('from', 1))
 if (values.jobs !== undefined) await tabs(asked('tabs', 8), asked('jobs', 100_000), asked('rounds', 1))
 print()
@@ -53,7 +54,7 @@ function progress(row, begun, of, n) {
   row.n = n
   row.seconds = (performance.now() - begun) / 1000
   row.bound95 = n > 0 ? 3 / n : 1
-  say(`${row.kind}: ${n}/${of}, ${(row.seconds / Math.max(n, 1) * 1000).toFixed(row.seconds / n > 0.01 ? 0 : 2)} ms each; ${row.acknowledged} acknowledged, ${row.lost} lost, ${row.doubled} doubled, ${row.countersWrong + row.unfinished + row.broken} other faults`)
+  say(`${row.kind}: ${n}/${of}, ${(row.seconds / Math.max(n, 1) * 1000).toFixed(row.seconds / n > 0.01 ? 0 : 2)} ms each; ${row.acknowledged} acknowledged, ${row.lost} lost, ${row.doubled} doubled, ${row.staleAccepted + row.countersWrong + row.unfinished + row.broken} other faults`)
 }
 
 /** @param {Row} row @param {any} findings */
@@ -65,12 +66,6 @@ function note(row, findings) {
   }
   row.acknowledged += findings.acknowledged ?? 0
 }
-
-/** @param {string} kind @param {number} kills @param {'killRenderers' | 'killBrowsers'} how */
-async function chromiumKills(kind, kills, how) { await killing(kind, kills, how === 'killRenderers' ? 500 : 100, 'test/crash/kills.ts', how) }
-
-/** @param {number} kills */
-async function firefoxKills(kills) { await killing('firefox kills', kills, 50, 'test/crash/firefox.ts', 'killFirefoxes') }
 
 /** @param {string} kind @param {number} kills @param {number} size @param {string} path @param {string} how */
 async function killing(kind, kills, size, path, how) {
@@ -91,7 +86,7 @@ async function killing(kind, kills, size, path, how) {
     }
     row.acknowledged = before
     note(row, findings)
-    const bad = row.lost + row.doubled + row.countersWrong + row.unfinished + row.broken
+    const bad = row.lost + row.doubled + row.staleAccepted + row.countersWrong + row.unfinished + row.broken
     if (bad > broken) {
       // What went wrong once would be found again by each later look: the profile is kept, and another one begun.
       row.notes.push(`kept: ${stage.browser.profile} (seed ${SEED + from})`)

@@ -63,13 +63,15 @@ export interface Findings {
   readonly lost: string[]
   /** Jobs that ran after they had completed, or are in two places. */
   readonly doubled: string[]
+  /** Endings that were accepted although another had been. */
+  readonly staleAccepted: string[]
   /** Jobs that did not complete. */
   readonly unfinished: string[]
   /** What `verify()` found, and counters that differ from what is stored. */
   readonly countersWrong: string[]
 }
 
-export const noFindings = (): Findings => ({ kills: 0, acknowledged: 0, starts: 0, lost: [], doubled: [], unfinished: [], countersWrong: [] })
+export const noFindings = (): Findings => ({ kills: 0, acknowledged: 0, starts: 0, lost: [], doubled: [], staleAccepted: [], unfinished: [], countersWrong: [] })
 
 export interface Stage<B extends Killable = Killable> {
   readonly site: Site

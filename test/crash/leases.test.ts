@@ -1,6 +1,8 @@
 /** Tabs that stop, freeze or lose their lock in the middle of a job: it is done by another, and their own ending is refused. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { KillableBrowser, pause, until, type Site } from './harness.ts'
+import { KillableBrowser, pause, seeded, until, type Site } from './harness.ts'
+import { noFindings } from './kills.ts'
+import { ownerOf, steal, stealLocks } from './stale.ts'
 import { freshName, openTab, serveTabs, tabAt, type Tab } from './tabs.ts'
 
 const browser = new KillableBrowser()
@@ -68,19 +70,9 @@ test('a tab whose lock was stolen goes on as another owner: its ack is refused, 
   const [one, two] = [await openTab(browser, site, db), await openTab(browser, site, db)]
   const thief = await tabAt(browser, `${site.url}/library`)
   site.journal.notes.length = 0
-  const mine = await thief.page.evaluate(async () => (await navigator.locks.query()).held!.map(({ name }) => name!))
   await one.realm.evaluate(({ queue }) => queue.push('q', 'n', 0))
   const id = await pull(one, {})
-  // The first tab is the one that opened first: its page's lock is older than the second's.
-  const lock = mine.filter((name) => name.startsWith(`holdfast:${db}:owner:page-`))
-  expect(lock).toHaveLength(2)
-  const owner = await two.realm.evaluate(async (_realm, database) => {
-    const db = await new Promise<IDBDatabase>((resolve) => { const open = indexedDB.open(database); open.onsuccess = () => { resolve(open.result) } })
-    const rows = await new Promise<Array<{ owner: string }>>((resolve) => { const all = db.transaction('leases').objectStore('leases').getAll(); all.onsuccess = () => { resolve(all.result as Array<{ owner: string }>) } })
-    db.close()
-    return rows[0]!.owner
-  }, `holdfast:${db}`)
-  await thief.page.evaluate((name) => navigator.locks.request(name, { steal: true }, () => {}), `holdfast:${db}:owner:${owner}`)
+  await steal(thief, `holdfast:${db}`, await ownerOf(two, db))
   expect(await pull(two, { waitMs: 10_000 })).toBe(id)
   expect(await codeOf(one)).toBe('STALE_LEASE')
   expect(await codeOf(two)).toBe('accepted')
@@ -91,4 +83,37 @@ test('a tab whose lock was stolen goes on as another owner: its ack is refused, 
   expect(await codeOf(one)).toBe('accepted')
   expect(await look(two)).toMatchObject({ completed: 2, open: 0, faults: [] })
   await close(one, two, thief)
+})
+
+const STEALS = 20
+const SEED = Number(process.env['CRASH_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
+
+test(`${STEALS} locks stolen while their jobs are acknowledged: each job ends once (CRASH_SEED=${SEED})`, async () => {
+  const { kills, acknowledged, lost, doubled, staleAccepted, unfinished, countersWrong } = await stealLocks({ browser, site }, { kills: STEALS, seed: SEED, findings: noFindings() })
+  expect({ lost, doubled, staleAccepted, unfinished, countersWrong }).toEqual({ lost: [], doubled: [], staleAccepted: [], unfinished: [], countersWrong: [] })
+  expect(acknowledged).toBe(kills * 3)
+})
+
+test('a tab stopped in the middle of a transaction: what is refused beside it is not stored later, and all goes on when it is thawed', async () => {
+  const random = seeded(SEED)
+  for (let held = false, n = 0; !held && n < 6; n++) {
+    const db = freshName()
+    // Its worker lives ten times as fast, so that the 10 s it waits for the database are one.
+    const [one, two] = [await openTab(browser, site, db), await openTab(browser, site, db, { worker: 'hasty-worker.js' })]
+    await one.realm.evaluate(({ queue, kept }) => { void (async () => { while (kept['stop'] === undefined) await queue.pushMany('q', Array.from({ length: 100 }, () => ({ name: 'n', data: 'x'.repeat(500) }))) })() })
+    await two.realm.evaluate(({ queue, kept }) => { kept['heard'] = []; queue.on('*', ({ type }) => { (kept['heard'] as string[]).push(type) }) })
+    await pause(200 + random() * 200)
+    one.stop()
+    const push = (): Promise<string> => two.realm.evaluate(({ queue }) => queue.push('p', 'n', 0).then(() => 'ok', ({ code }: { code: string }) => code))
+    const answers = [await push(), await push()]
+    held = answers.includes('STORAGE')
+    one.thaw()
+    await until(async () => { answers.push(await push()); return answers.at(-1) === 'ok' })
+    const { waiting, heard, faults } = await two.realm.evaluate(async ({ queue, kept }) => ({ waiting: (await queue.stats('p')).counts.waiting, faults: (await queue.verify()).faults, heard: kept['heard'] as string[] }))
+    expect(waiting, answers.join(' ')).toBe(answers.filter((answer) => answer === 'ok').length)
+    expect(faults).toEqual([])
+    if (held) expect(heard.filter((type) => /degraded|recovered/.test(type))).toEqual(['degraded', 'recovered'])
+    console.info(`stopped at a random moment under load, pushes beside it: ${answers.join(', ')}`)
+    await close(one, two)
+  }
 })
