@@ -14,6 +14,7 @@ const open = new Map<string, { readonly client: Client; readonly options: OpenOp
 
 const NAME = /^[A-Za-z0-9._-]{1,256}$/
 const OPTIONS: readonly string[] = ['worker', 'durability']
+const DEFAULTS: OpenOptions = { durability: 'strict' }
 
 function checkOpen(name: string, options: OpenOptions): void {
   if (typeof name !== 'string' || !NAME.test(name)) throw invalid('name', 'must be 1 to 256 of A-Z a-z 0-9 . _ -')
@@ -34,7 +35,7 @@ function clientOf(name: string, options: OpenOptions): Client {
     return client
   }
   for (const key of OPTIONS as ReadonlyArray<keyof OpenOptions>)
-    if (known.options[key] !== options[key]) throw invalid(`options.${key}`, `differs from what ${name} was opened with here`)
+    if ((known.options[key] ?? DEFAULTS[key]) !== (options[key] ?? DEFAULTS[key])) throw invalid(`options.${key}`, `differs from what ${name} was opened with here`)
   known.users++
   return known.client
 }
@@ -175,7 +176,7 @@ async function* eventStream(client: Client, wanted: (event: QueueEvent) => boole
   const waiting: QueueEvent[] = []
   let wake = (): void => {}
   const off = client.on('*', (event) => { if (wanted(event)) { waiting.push(event); wake() } })
-  const stop = signal ? AbortSignal.any([signal, client.closed]) : client.closed
+  const stop = AbortSignal.any(signal ? [signal, client.closed] : [client.closed])
   stop.addEventListener('abort', () => { wake() })
   try {
     while (!stop.aborted) {

@@ -4,6 +4,27 @@
 export const pathTo = (parent: string, key: string | number): string =>
   typeof key === 'number' ? `${parent}[${key}]` : /^<\w+>$/.test(key) ? parent + key : /^[A-Za-z_$][\w$]*$/.test(key) ? `${parent}.${key}` : `${parent}[${JSON.stringify(key)}]`
 
+/** Deeper values cross no realm: what comes out is nothing, and takes its neighbours with it. */
+export const DEEPEST = 1000
+
+/** Whether a cloned value is nested deeper than so many levels. */
+export function isDeeper(value: unknown, levels: number, seen = new Set<unknown>()): boolean {
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value) || seen.has(value)) return false
+  seen.add(value)
+  const parts: Iterable<unknown> = value instanceof Map ? [...value].flat() : value instanceof Set ? value : Object.values(value)
+  for (const part of parts) if (levels === 0 || isDeeper(part, levels - 1, seen)) return true
+  return false
+}
+
+/** A copy of a value, or what of it cannot be copied. */
+export function copyOf<T>(field: string, value: T, clone: <V>(value: V) => V): { readonly copy: T } | { readonly wrong: string; readonly cause?: unknown } {
+  if (typeof value !== 'object' && typeof value !== 'function' && typeof value !== 'symbol') return { copy: value }
+  try {
+    const copy = clone(value)
+    return (copy === null && value !== null) || isDeeper(copy, DEEPEST) ? { wrong: `${field} is nested deeper than ${DEEPEST} levels` } : { copy }
+  } catch (cause) { return { wrong: uncloneable(field, value, clone), cause } }
+}
+
 /** The path and reason of the first part of a value that cannot be cloned, e.g. `data.items[3].onClick is a function`. */
 export function uncloneable(field: string, value: unknown, clone: (value: unknown) => unknown): string {
   const seen = new Set<unknown>()

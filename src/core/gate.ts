@@ -66,7 +66,8 @@ export function turn(gate: Gate | undefined, origin: string, event: GateEvent, n
 function close(gate: Gate | undefined, origin: string, { reason, afterMs, random }: Extract<GateEvent, { type: 'trouble' }>, out: number, now: number): Gate {
   const again = gate !== undefined && gate.failures > 0 && gate.retryAt > now
   const failures = again ? gate.failures : (gate?.failures ?? 0) + 1
-  const wait = afterMs ?? (again ? 0 : Math.min(FIRST_MS * 2 ** (failures - 1), LONGEST_MS) * (1 - JITTER * random))
-  const told = afterMs !== undefined || (again && gate.told) || undefined
+  // Who says "at once" while in trouble has not said for how long.
+  const wait = afterMs || (again ? 0 : Math.min(FIRST_MS * 2 ** (failures - 1), LONGEST_MS) * (1 - JITTER * random))
+  const told = Boolean(afterMs) || (again && gate.told) || undefined
   return present({ origin, failures, retryAt: Math.max(again ? gate.retryAt : 0, Math.round(now + wait)), since: now, told, allow: 1, out, reason })
 }

@@ -1,10 +1,10 @@
 /** What may come in, and how big. Every refusal names the field, the limit and what was there. */
 import { invalid } from './errors.ts'
-import { pathTo } from './clone.ts'
+import { DEEPEST, pathTo } from './clone.ts'
 
 export const LIMITS = {
   queueName: 256, jobName: 1024, data: 1_048_576, binary: 268_435_456, metadata: 65_536, tags: 32, tag: 128, result: 1_048_576,
-  errorText: 8192, logLine: 1024, logLines: 100, pushMany: 100_000, listPage: 1000, pull: 1000,
+  url: 16_384, headers: 65_536, errorText: 8192, logLine: 1024, logLines: 100, pushMany: 100_000, listPage: 1000, pull: 1000,
 } as const
 
 /** Says what `field` must be, and what it is. */
@@ -33,9 +33,9 @@ export const checkQueue = (value: unknown): string => checkName('queue', value, 
 const describe = (value: unknown): string =>
   value === null ? 'null' : Array.isArray(value) ? 'an array' : typeof value === 'object' ? 'an object' : typeof value === 'number' || typeof value === 'boolean' ? String(value) : typeof value
 
-const DEEPEST = 1000
-
 export interface Size { readonly bytes: number; readonly binary: number }
+
+const MOST_ITEMS = 300_000
 
 /**
  * The size of a cloned value: text and keys as UTF-8, numbers as 8 bytes, two for each thing that holds or separates; Blobs and buffers counted apart.
@@ -47,14 +47,22 @@ export function measure(field: string, value: unknown): Size {
   const seen = new Set<object>()
   const path: Array<string | number> = []
   const within = (key: string | number, held: unknown): void => { path.push(key); visit(held); path.pop() }
+  const visitArray = (item: readonly unknown[]): void => {
+    // Each item takes some bytes, if only to say that it is missing: of more than these the rest does not matter.
+    if (item.length > MOST_ITEMS) { bytes += item.length * 4; return }
+    for (let i = 0; i < item.length; i++) within(i, item[i])
+    // What else was hung on it.
+    for (const key of Object.keys(item).slice(item.length)) { bytes += byteLength(key) + 2; within(key, (item as unknown as Record<string, unknown>)[key]) }
+  }
   const visit = (item: unknown): void => {
     if (typeof item === 'string') { bytes += byteLength(item) + 2; return }
-    if (typeof item !== 'object' || item === null) { bytes += typeof item === 'number' || typeof item === 'bigint' ? 8 : 4; return }
+    if (typeof item === 'bigint') { bytes += item.toString(16).length; return }
+    if (typeof item !== 'object' || item === null) { bytes += typeof item === 'number' ? 8 : 4; return }
     if (seen.has(item)) return
     if (path.length > DEEPEST) throw invalid(field, `is nested deeper than ${DEEPEST} levels`, { limit: DEEPEST })
     seen.add(item)
     bytes += 2
-    if (Array.isArray(item)) { for (let i = 0; i < item.length; i++) within(i, item[i]); return }
+    if (Array.isArray(item)) { visitArray(item); return }
     const tag = Object.prototype.toString.call(item)
     if (tag === '[object Object]') {
       for (const key of Object.keys(item)) {
@@ -66,7 +74,9 @@ export function measure(field: string, value: unknown): Size {
     else if (tag === '[object Set]') for (const held of item as Set<unknown>) within('<item>', held)
     else if (ArrayBuffer.isView(item)) visit(item.buffer)
     else if (tag === '[object ArrayBuffer]') binary += (item as ArrayBuffer).byteLength
-    else if (tag === '[object Error]') bytes += byteLength(`${String((item as Error).message)}${String((item as Error).stack)}`)
+    else if (tag === '[object Error]') { bytes += byteLength(`${String((item as Error).message)}${String((item as Error).stack)}`); within('cause', (item as Error).cause) }
+    else if (tag === '[object String]' || tag === '[object RegExp]') bytes += byteLength(`${item as string | RegExp}`)
+    else if (tag === '[object WebAssembly.Module]') throw invalid(path.reduce<string>(pathTo, field), 'is a WebAssembly.Module, which cannot be stored')
     else if ('size' in item && (tag === '[object Blob]' || tag === '[object File]')) binary += Number(item.size)
     else bytes += 16
   }

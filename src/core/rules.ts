@@ -22,7 +22,7 @@ export const oneOf = (...values: readonly string[]): Rule => (field, value) => {
 export const listOf = (rule: Rule, max = Number.MAX_SAFE_INTEGER): Rule => (field, value) => {
   if (!Array.isArray(value)) throw wrong(field, 'an array', value)
   if (value.length > max) throw invalid(field, `may have at most ${max} items (has ${value.length})`, { limit: max, actual: value.length })
-  value.forEach((item, i) => rule(`${field}[${i}]`, item))
+  for (let i = 0; i < value.length; i++) rule(`${field}[${i}]`, value[i])
 }
 export const nullable = (rule: Rule): Rule => (field, value) => { if (value !== null) rule(field, value) }
 export const anything: Rule = () => {}

@@ -42,6 +42,8 @@ export interface Calls {
   forget(id: number): void
 }
 
+const BULK = 500
+
 export function createCalls({ engine, clock, connectivity, client, say, port, requests }: CallsOptions): Calls {
   const { space, store: { connection, committer } } = engine
 
@@ -60,7 +62,7 @@ export function createCalls({ engine, clock, connectivity, client, say, port, re
     return commitAs(call, { alone: true, run: (work) => operations.act(work, String(id), seq, event, options) }, reply)
   }
 
-  /** Many jobs, a hundred a transaction. All are listed before the first is touched: what moves would be met again. */
+  /** Many jobs, a few hundred a transaction. All are listed before the first is touched: what moves would be met again. */
   async function bulk(filter: Filter, event: JobEvent): Promise<BulkResult> {
     rules.checkFilter('filter', filter)
     const jobs: Job[] = []
@@ -72,8 +74,8 @@ export function createCalls({ engine, clock, connectivity, client, say, port, re
     } while (cursor !== undefined)
     const refused: Array<BulkResult['refused'][number]> = []
     let done = 0
-    for (let i = 0; i < jobs.length; i += 100) {
-      const part = await committer.submit({ alone: true, run: (work) => operations.actMany(work, jobs.slice(i, i + 100), event) })
+    for (let i = 0; i < jobs.length; i += BULK) {
+      const part = await committer.submit({ alone: true, run: (work) => operations.actMany(work, jobs.slice(i, i + BULK), event) })
       done += part.done
       refused.push(...part.refused)
     }
@@ -117,7 +119,7 @@ export function createCalls({ engine, clock, connectivity, client, say, port, re
     },
 
     async ackMany(call, list: ReadonlyArray<{ held: operations.Held; result?: unknown }>) {
-      for (const { result } of list) limits.checkSize('result', result, limits.LIMITS.result)
+      list.forEach(({ result }, i) => { limits.checkSize(list.length > 1 ? `jobs[${i}].result` : 'result', result, limits.LIMITS.result) })
       return commitAs(call, endings(list.map(({ held, result }) => ({ ...held, event: present({ type: 'complete' as const, result }) }))), (ended) => ended.map(({ ok }) => ({ ok })))
     },
     fail(call, held: operations.Held, thrown: unknown) {
@@ -140,7 +142,10 @@ export function createCalls({ engine, clock, connectivity, client, say, port, re
       return commit(call, { relaxed: true, run: (work) => operations.report(work, held, present({ progress, message: message === undefined ? undefined : limits.cut(message, limits.LIMITS.logLine) })) })
     },
     steps: (_call, seq: number) => reads.readSteps(connection, seq),
-    storeStep: (call, held: operations.Held, step: string, value: unknown) => commit(call, { run: (work) => operations.storeStep(work, held, step, value) }),
+    storeStep(call, held: operations.Held, step: string, value: unknown) {
+      limits.checkSize('step', value, limits.LIMITS.result)
+      return commit(call, { run: (work) => operations.storeStep(work, held, step, value) })
+    },
 
     async waitFor(call, id: string) {
       const seq = checkedSeq(id)
@@ -278,9 +283,11 @@ const JOB_BYTES = 400
 
 function newJob(input: PushInput, at: string): NewJob {
   if (typeof input !== 'object' || input === null) throw limits.wrong(at.replace(/\.$/, ''), 'an object with name and data', input)
-  const { name, data, options, http } = input
+  const { name, data, options, http, ...unknown } = input
+  for (const key of Object.keys(unknown)) throw invalid(`${at}${key}`, 'is not a part of a job: use name, data, options')
   limits.checkName(`${at}name`, name, limits.LIMITS.jobName)
   rules.checkPushOptions(`${at}options`, options)
   const size = limits.checkSize(`${at}data`, data, limits.LIMITS.data)
+  if (http?.body === 'json' && size.binary > 0) throw invalid('init.json', 'holds binary data, which no JSON can say')
   return { name, data, options: present(options ?? {}), size: size.bytes, binary: size.binary, ...(http && { http: checkRequest(http) }) }
 }

@@ -44,7 +44,7 @@ function gather(messages: readonly ToHost[]): ToHost[] {
     if (message.t === 'pushes' && last?.t === 'pushes' && last.queue === message.queue) {
       last.ids.push(...message.ids)
       last.items.push(...message.items)
-    } else out.push(message)
+    } else out.push(message.t === 'pushes' ? { ...message, ids: [...message.ids], items: [...message.items] } : message)
   }
   return out
 }
@@ -76,10 +76,9 @@ export function createClient(name: string, options: OpenOptions): Client {
     heard = []
   }
   const say = batcher<ToHost>((messages) => {
-    const batch = gather(messages)
-    try { post(batch) } catch {
+    try { post(gather(messages)) } catch {
       // One of them cannot be cloned: it is refused, and the others go alone.
-      for (const message of batch) try { post([message]) } catch (error) {
+      for (const message of messages) try { post([message]) } catch (error) {
         for (const id of 'ids' in message ? message.ids : 'id' in message ? [message.id] : []) settle(id, { error: { code: 'VALIDATION', message: `arguments cannot be cloned: ${String(error)}`, details: { field: 'arguments' } } })
       }
     }
@@ -253,7 +252,7 @@ export function createClient(name: string, options: OpenOptions): Client {
   const hide = (): void => { say({ t: 'suspend', on: true }) }
   /** A page that was put aside may have lost its lock meanwhile. */
   const show = (): void => {
-    void locks.isHeld(ownerLock(name, me)).then((held) => { if (!held) lockLost() })
+    locks.isHeld(ownerLock(name, me)).then((held) => { if (!held) lockLost() }, () => {})
     say({ t: 'suspend', on: false })
     online()
   }

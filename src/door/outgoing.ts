@@ -9,6 +9,9 @@ export function request(input: string | URL, { method, headers, body, json, ...u
   for (const key of Object.keys(unknown)) throw invalid(`init.${key}`, 'is not an option here: use method, headers, body, json')
   if (body !== undefined && json !== undefined) throw invalid('init.json', 'excludes body: give one of the two')
   if (body !== undefined && typeof body !== 'string') throw invalid('init.body', 'must be a string; for JSON use init.json')
+  // The copy a job keeps is edited as data, so it is stored as such; what no JSON can say is refused here.
+  try { JSON.stringify(json) } catch (error) { throw invalid('init.json', `cannot be JSON: ${String(error)}`) }
+  if (typeof input !== 'string' && !(input instanceof URL)) throw invalid('url', 'must be a string or a URL')
   let url: string
   try { url = new URL(String(input), globalThis.document?.baseURI ?? globalThis.location?.href).href } catch { throw invalid('url', `is not a URL (got ${JSON.stringify(String(input).slice(0, 200))})`) }
   const given = headers instanceof Headers ? [...headers] : Array.isArray(headers) ? headers as Array<[string, string]> : Object.entries(headers ?? {})

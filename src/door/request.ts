@@ -2,8 +2,8 @@
 import { defaultOkStatuses } from '../core/http-answer.ts'
 import type { HttpRequest } from '../core/job.ts'
 import { invalid } from '../core/errors.ts'
-import { wrong } from '../core/limits.ts'
-import { integer, listOf } from '../core/rules.ts'
+import { byteLength, LIMITS, wrong } from '../core/limits.ts'
+import { boolean, integer, listOf, shape, text } from '../core/rules.ts'
 import type { FetchOptions } from '../queue.ts'
 
 /** A request as the page hands it over: its URL absolute if the page could make it so, its body in the job's data. */
@@ -25,15 +25,24 @@ const FORBIDDEN = /^(accept-charset|accept-encoding|access-control-request-.*|co
 export function checkRequest(input: RequestInput): HttpRequest {
   const { url, method, body, idempotency, okStatuses } = input
   if (!/^https?:\/\/[^/?#]+/i.test(url)) throw wrong('url', 'an absolute http(s) URL, or relative to a page', url)
+  const { username, password } = new URL(url)
+  if (username || password) throw invalid('url', 'holds a name and password, which would be stored: send them as a header')
+  if (byteLength(url) > LIMITS.url) throw invalid('url', `must be at most ${LIMITS.url} bytes`, { limit: LIMITS.url, actual: byteLength(url) })
   if (!TOKEN.test(method) || /^(connect|trace|track)$/i.test(method)) throw wrong('init.method', 'a method that can be sent', method)
   if (body && /^(get|head)$/i.test(method)) throw invalid('init.body', `is not allowed with ${method}`)
   const headers: Record<string, string> = {}
-  for (const [name, value] of input.headers) headers[name] = checkHeader(name, value, input.allowStoredCredentials === true)
-  if (okStatuses) listOf(integer(100, 599))('options.okStatuses', okStatuses)
+  for (const [name, value] of input.headers) {
+    const checked = checkHeader(name, value, input.allowStoredCredentials === true)
+    const same = Object.keys(headers).find((known) => known.toLowerCase() === name.toLowerCase())
+    headers[same ?? name] = same === undefined ? checked : `${headers[same]}, ${checked}`
+  }
+  const size = Object.entries(headers).reduce((sum, pair) => sum + byteLength(pair.join()), 0)
+  if (size > LIMITS.headers) throw invalid('init.headers', `must be at most ${LIMITS.headers} bytes (has ${size})`, { limit: LIMITS.headers, actual: size })
+  if (okStatuses !== undefined) listOf(integer(100, 599))('options.okStatuses', okStatuses)
   return {
-    url, method: method.toUpperCase(), headers, okStatuses: okStatuses ?? defaultOkStatuses(method.toUpperCase()),
+    url, method: method.toUpperCase(), headers, okStatuses: [...defaultOkStatuses(method.toUpperCase()), ...okStatuses ?? []],
     ...(body ? { body } : {}),
-    idempotency: checkIdempotency(idempotency),
+    idempotency: checkIdempotency(idempotency, headers),
   }
 }
 
@@ -46,9 +55,11 @@ function checkHeader(name: string, value: string, allowSensitive: boolean): stri
   return value
 }
 
-function checkIdempotency(value: RequestInput['idempotency']): HttpRequest['idempotency'] {
+function checkIdempotency(value: RequestInput['idempotency'], headers: Readonly<Record<string, string>>): HttpRequest['idempotency'] {
   if (value === false) return false
+  shape({ header: text(256), quoted: boolean })('options.idempotency', value ?? {})
   const header = value?.header ?? 'Idempotency-Key'
-  if (typeof header !== 'string' || !TOKEN.test(header)) throw wrong('options.idempotency.header', 'a header name', header)
+  if (!TOKEN.test(header) || FORBIDDEN.test(header) || SENSITIVE.test(header)) throw wrong('options.idempotency.header', 'the name of a header that may be set', header)
+  if (Object.keys(headers).some((name) => name.toLowerCase() === header.toLowerCase())) throw invalid(`init.headers[${JSON.stringify(header)}]`, 'is the key that holdfast sends: use idempotency: false to send your own')
   return { header, quoted: value?.quoted ?? true }
 }

@@ -12,6 +12,7 @@ import type { Connectivity } from '../platform/connectivity.ts'
 import type { Locks } from '../platform/locks.ts'
 import type { Estimate } from '../platform/quota.ts'
 import { describeError } from '../runner/outcome.ts'
+import { keyOf } from '../runner/key.ts'
 import type { RunEnding } from '../runner/runner.ts'
 import type { Committed } from '../store/committer.ts'
 import * as operations from '../store/operations.ts'
@@ -81,6 +82,9 @@ export interface Engine {
 export const LEASE_MS = 30_000
 const RETRY_SETTLE_MS = 250
 const POLL_MS = 1000
+
+/** The data of an operation, not the state of the storage, is what could not be stored. */
+const refusedByStorage = (error: unknown): boolean => isHoldfastError(error) && error.code === 'STORAGE' && String(error.details['name']).startsWith('Data')
 
 export function createEngine(options: EngineOptions): Engine {
   const { name, clock, locks, connectivity, random, token } = options
@@ -225,10 +229,28 @@ export function createEngine(options: EngineOptions): Engine {
       else processor.patience = HUNGRY_MS
       if (processor.stopped || processor.paused || suspended) port.giveBack()
       pump(processor)
-    }, () => {
-      processor.claiming = false
-      clock.after(RETRY_SETTLE_MS, () => { pump(processor) })
+    }, () => { claimAgain(processor) })
+  }
+
+  /** A claim that failed may have been applied all the same: until that is known nothing else is claimed. */
+  function claimAgain(processor: ProcessorState): void {
+    if (!closed) clock.after(RETRY_SETTLE_MS, () => {
+      adoptLeases(processor).then(() => {
+        processor.claiming = false
+        pump(processor)
+      }, () => { claimAgain(processor) })
     })
+  }
+
+  /** Takes what was claimed for it and never came here: by a former engine of this page, which may still be running it, or by a claim whose answer was lost. */
+  async function adoptLeases(processor: ProcessorState): Promise<void> {
+    const { id, owner, port } = processor.options
+    for (const lease of await readLeases(connection, owner)) {
+      if (lease.processor !== id || processor.known.has(lease.token)) continue
+      const jobs = await readBox(connection, lease)
+      processor.has = Math.max(1, processor.has)
+      port.run(processor.has, processor.hold(lease.box, lease.token, jobs))
+    }
   }
 
   /** Whose turn it is may be frozen: who waits looks again, less and less often. */
@@ -271,6 +293,7 @@ export function createEngine(options: EngineOptions): Engine {
     const complete = known.map(({ ending, run }): operations.Ending =>
       present({ box: run.box, token: run.token, seq: run.job.seq, job: run.job, event: eventOf(processor, ending), report: ending.report, origin: ending.origin }))
     settle(processor, complete, endings.map(({ key }) => key))
+    if (processor.overloaded) processor.options.port.giveBack()
     if (processor.held.size === 0) processor.wake()
     pump(processor)
   }
@@ -283,9 +306,15 @@ export function createEngine(options: EngineOptions): Engine {
       run: (work) => operations.settle(work, endings),
     }).then(() => { processor.options.port.settled(keys) }, (error: unknown) => {
       if (closed || (isHoldfastError(error) && error.code === 'CLOSED')) return
-      clock.after(RETRY_SETTLE_MS, () => { settle(processor, endings, keys) })
+      // One that cannot be stored must not hold up the others.
+      if (endings.length > 1 && refusedByStorage(error)) for (const one of endings) settle(processor, [one], [keyOf(one.token, one.seq)])
+      else clock.after(RETRY_SETTLE_MS, () => { settle(processor, refusedByStorage(error) ? endings.map((one) => withoutResult(one, error)) : endings, keys) })
     })
   }
+
+  /** The work was done, so its end is stored without what cannot be. */
+  const withoutResult = (ending: operations.Ending, error: unknown): operations.Ending =>
+    ending.event.type === 'complete' ? { ...ending, event: { type: 'complete', result: { unstorable: describeError(error).message } } } : ending
 
   function eventOf(processor: ProcessorState, { event }: RunEnding): operations.Ending['event'] {
     if (event.type === 'complete') return event.result === undefined ? event : { ...event, result: storable(event.result) }
@@ -311,14 +340,14 @@ export function createEngine(options: EngineOptions): Engine {
   /** Compares what this realm runs with the leases it has. */
   async function checkLeases(owner: string): Promise<void> {
     const asked = [...processors.values()].filter((processor) => processor.options.owner === owner)
-      .map((processor) => ({ processor, keys: [...processor.held.keys()], tokens: [...processor.known], claiming: processor.claiming }))
+      .map((processor) => ({ processor, keys: [...processor.held.keys()], tokens: [...processor.known] }))
     if (asked.length === 0) return
     const leases = await readLeases(connection, owner)
-    for (const { processor, keys, tokens, claiming } of asked) {
+    for (const { processor, keys, tokens } of asked) {
       const mine = leases.filter(({ processor: id }) => id === processor.options.id)
       for (const key of keys) checkRun(processor, key, mine)
       // A claim that was applied though its answer was lost.
-      if (!claiming) for (const lease of mine) if (!processor.known.has(lease.token)) await adoptLease(processor, lease)
+      if (!processor.claiming && mine.some(({ token: proof }) => !processor.known.has(proof))) { processor.claiming = true; claimAgain(processor) }
       for (const token of tokens) if (!leases.some((lease) => lease.token === token)) processor.known.delete(token)
     }
   }
@@ -331,11 +360,6 @@ export function createEngine(options: EngineOptions): Engine {
     const stop = lease?.cancels?.[run.job.seq]
     if (!lease?.left.includes(run.job.seq)) port.abort(key, operations.staleLease(run.job.seq))
     else if (stop) port.abort(key, new HoldfastError('INVALID_STATE', stop.reason, { id: run.job.id }))
-  }
-
-  async function adoptLease(processor: ProcessorState, lease: LeaseRow): Promise<void> {
-    const jobs = await readBox(connection, lease)
-    if (!processor.known.has(lease.token)) processor.options.port.run(processor.has, processor.hold(lease.box, lease.token, jobs))
   }
 
   return {
@@ -353,7 +377,8 @@ export function createEngine(options: EngineOptions): Engine {
       if (processors.has(id)) return
       const processor = new ProcessorState(processorOptions)
       processor.has = await committer.submit({ needs: [['queues', queue]], run: (work) => operations.register(work, queue, id, runs.kind === 'requests' ? undefined : concurrency) })
-      // What a former engine of this page claimed for it: the page may still be running it, and knows what it has.
+      await adoptLeases(processor)
+      // Only now may anything else be claimed for it.
       processors.set(id, processor)
       await checkLeases(owner)
       pump(processor)

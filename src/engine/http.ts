@@ -11,6 +11,7 @@ import type { Attempt, Execute, Result, RunEnding } from '../runner/runner.ts'
 
 const RESULT_BODY_BYTES = 65_536
 const EXCERPT_BYTES = 512
+const MOST_TROUBLED = 1000
 
 export interface HttpEnv {
   readonly clock: Clock
@@ -26,6 +27,7 @@ export function httpAttempt(env: HttpEnv): Execute {
   /** A job that fails where others succeeded since it last did fails by itself. */
   const isOwnFault = ({ run: { job }, startedAt }: Attempt, origin: string): boolean => {
     const since = troubled.get(job.id) ?? startedAt
+    if (troubled.size > MOST_TROUBLED) troubled.clear()
     troubled.set(job.id, env.clock.awake())
     return (succeeded.get(origin) ?? -1) > since
   }
@@ -39,6 +41,7 @@ export function httpAttempt(env: HttpEnv): Execute {
     let body: string
     try {
       response = await env.fetch(http.url, { ...requestInit(job, http), signal: attempt.signal, cache: 'no-store' })
+      if (response.type === 'opaqueredirect') return answered({ type: 'fail', error: redirected(http), final: 'unrecoverable' })
       body = await response.text()
     } catch (error) {
       if (attempt.aborted && attempt.aborted.code !== 'TIMEOUT') return { event: { type: 'release', unanswered: true } }
@@ -74,8 +77,11 @@ function requestInit(job: Job, http: HttpRequest): RequestInit {
     const key = job.revision ? `${job.id}.${job.revision}` : job.id
     headers.set(http.idempotency.header, http.idempotency.quoted ? `"${key}"` : key)
   }
-  return present({ method: http.method, headers, body: http.body && (http.body === 'json' ? JSON.stringify(job.data) : String(job.data)) })
+  return present({ method: http.method, headers, redirect: http.method === 'GET' || http.method === 'HEAD' ? 'follow' as const : 'manual' as const, body: http.body && (http.body === 'json' ? JSON.stringify(job.data) : String(job.data)) })
 }
+
+/** Where to is not told; and what was sent there would be another request, often one without its body. */
+const redirected = ({ method, url }: HttpRequest): JobError => ({ name: 'HttpError', message: `A redirect (3xx) from ${method} ${url}: requests that change something are not redirected. Use the address it leads to` })
 
 const isJson = (response: Response): boolean => /[/+]json\b/i.test(response.headers.get('content-type') ?? '')
 

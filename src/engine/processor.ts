@@ -28,6 +28,7 @@ export interface ProcessorOptions {
 export const HUNGRY_MS = 100
 const AHEAD_MS = 100
 const MOST_AHEAD = 1024
+const SOME = 4
 
 export class ProcessorState {
   readonly held = new Map<string, Run>()
@@ -70,6 +71,9 @@ export class ProcessorState {
     return this.held.size < Math.min(low, target) ? target - this.held.size : 0
   }
 
+  /** It holds far more than it will do soon. */
+  get overloaded(): boolean { return this.held.size > 2 * (this.options.concurrency + this.ahead) + SOME }
+
   get running(): number { return Math.min(this.has, this.held.size) }
 
   hold(box: number, token: string, jobs: readonly Job[]): Run[] {
@@ -82,7 +86,9 @@ export class ProcessorState {
   learn(endings: readonly RunEnding[]): void {
     for (const { ms, event } of endings) {
       if (event.type === 'release') continue
-      this.#averageMs = this.#averageMs === undefined ? ms : this.#averageMs * 0.9 + ms * 0.1
+      // Slower ones count at once: too much at hand keeps others waiting, too little costs only time.
+      const weight = ms > (this.#averageMs ?? 0) ? 0.5 : 0.1
+      this.#averageMs = this.#averageMs === undefined ? ms : this.#averageMs * (1 - weight) + ms * weight
     }
   }
 }

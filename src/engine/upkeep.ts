@@ -34,6 +34,7 @@ export interface Upkeep {
 const TICK_MS = 5000
 /** How long others leave undone work to the tab that does upkeep. */
 const GRACE_MS = 1500
+const SOONEST_MS = 200
 const BEAT_MS = 10_000
 /** How often what is too old is looked for; what is too many is noticed at once. */
 const PRUNE_MS = 10_000
@@ -88,7 +89,7 @@ export function createUpkeep({ name, store: { connection, committer }, clock, lo
     lastAwake += elapsed
     awake += Math.min(elapsed, 2 * TICK_MS)
     watch(ownersOf(state))
-    await expireSilent(state.leases, state.owners)
+    const silentIn = await expireSilent(state.leases, state.owners)
     await heartbeats(state)
     const now = clock.now()
     const grace = leader ? 0 : GRACE_MS
@@ -96,7 +97,7 @@ export function createUpkeep({ name, store: { connection, committer }, clock, lo
     if (state.originsAt <= now) wakeAll()
     if (leader) await tidy(state)
     queues(state.queues, leader)
-    return Math.min(state.at + grace, state.originsAt <= now ? Infinity : state.originsAt, now + TICK_MS)
+    return Math.min(state.at + grace, state.originsAt <= now ? Infinity : state.originsAt, now + Math.min(TICK_MS, silentIn))
   }
 
   async function doDue(state: Outlook, now: number): Promise<void> {
@@ -153,8 +154,9 @@ export function createUpkeep({ name, store: { connection, committer }, clock, lo
     }
   }
 
-  /** A lease whose heartbeat has not moved for `leaseMs` of this realm's awake time is over, lock or no lock. */
-  async function expireSilent(leases: readonly LeaseRow[], beats: ReadonlyMap<string, number>): Promise<void> {
+  /** Says in how many ms the next one may be over. A lease whose heartbeat has not moved for `leaseMs` of this realm's awake time is over, lock or no lock. */
+  async function expireSilent(leases: readonly LeaseRow[], beats: ReadonlyMap<string, number>): Promise<number> {
+    let next = Infinity
     const current = new Set<string>()
     for (const lease of leases) {
       const silent: number[] = []
@@ -165,10 +167,12 @@ export function createUpkeep({ name, store: { connection, committer }, clock, lo
         const old = seen.get(id)
         if (!old || old.beats !== count) seen.set(id, { beats: count, since: awake })
         else if (awake - old.since >= lease.leaseMs) silent.push(seq)
+        next = Math.min(next, Math.max(SOONEST_MS, lease.leaseMs - (awake - (seen.get(id)?.since ?? awake))))
       }
       if (silent.length > 0) await committer.submit({ alone: true, run: (work) => operations.expireLease(work, lease, silent, beats.get(lease.owner) ?? 0) })
     }
     for (const id of seen.keys()) if (!current.has(id)) seen.delete(id)
+    return next
   }
 
   return {

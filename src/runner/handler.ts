@@ -1,5 +1,5 @@
 /** A user's handler as an attempt: what it is given, and what its end means. */
-import { uncloneable } from '../core/clone.ts'
+import { copyOf } from '../core/clone.ts'
 import { HoldfastError } from '../core/errors.ts'
 import { cut, LIMITS } from '../core/limits.ts'
 import type { Context, Handler } from '../queue.ts'
@@ -21,6 +21,7 @@ export function handlerAttempt(handlerOf: (name: string) => Handler<never> | und
 class HandlerContext implements Context {
   readonly #attempt: Attempt
   #steps: Promise<Record<string, unknown>> | undefined
+  readonly #running = new Map<string, Promise<unknown>>()
   constructor(attempt: Attempt) { this.#attempt = attempt }
   get signal(): AbortSignal { return this.#attempt.signal }
   get attempt(): number { return this.#attempt.run.job.failures + 1 }
@@ -42,11 +43,16 @@ class HandlerContext implements Context {
     this.#steps ??= host.steps(key)
     const done = await this.#steps
     if (Object.hasOwn(done, name)) return done[name] as T
-    const value = await fn()
-    const stored = storable(value, 'step')
-    await host.storeStep(key, name, stored)
-    done[name] = stored
-    return value
+    // Called again before it has ended, it is still one step.
+    const running = this.#running.get(name) ?? (async () => {
+      const value = await fn()
+      const stored = storable(value, 'step')
+      await host.storeStep(key, name, stored)
+      done[name] = stored
+      return value
+    })().finally(() => { this.#running.delete(name) })
+    this.#running.set(name, running)
+    return running as Promise<T>
   }
 }
 
@@ -54,19 +60,23 @@ const completed = (value: unknown): Result => value === undefined ? { type: 'com
 
 /** A copy that can be stored, or a marker that says why there is none: the work was done, so its end must not be lost. */
 function storable(value: unknown, field: string): unknown {
-  if (typeof value !== 'object' && typeof value !== 'function' && typeof value !== 'symbol') return value
-  try { return structuredClone(value) } catch { return { unstorable: uncloneable(field, value, structuredClone) } }
+  const made = copyOf(field, value, structuredClone)
+  return 'copy' in made ? made.copy : { unstorable: made.wrong }
 }
+
+const LONGEST_MS = 100 * 365 * 86_400_000
 
 /** What a thrown value means. By name, since an error may come from another copy of this library, or from the page. */
 export function meaningOf(error: unknown): Result {
   const failure = describeError(error)
-  const { ms = 0, reason = failure.message } = (typeof error === 'object' && error !== null ? error : {}) as { ms?: number; reason?: string }
+  const { ms, reason = failure.message } = (typeof error === 'object' && error !== null ? error : {}) as { ms?: unknown; reason?: unknown }
+  const wait = typeof ms === 'number' && ms <= LONGEST_MS ? Math.max(0, ms) : undefined
   switch (failure.name) {
     case 'Unrecoverable': return { type: 'fail', error: failure, final: 'unrecoverable' }
-    case 'RetryAfter': return { type: 'fail', error: failure, afterMs: Math.max(0, ms) }
-    case 'Snooze': return { type: 'snooze', ms: Math.max(0, ms) }
-    case 'Cancel': return { type: 'cancel', reason }
+    // A wait that is no number of ms is a mistake of the handler's: a failed attempt like any other.
+    case 'RetryAfter': return { type: 'fail', error: failure, ...(wait !== undefined && { afterMs: wait }) }
+    case 'Snooze': return wait === undefined ? { type: 'fail', error: failure } : { type: 'snooze', ms: wait }
+    case 'Cancel': return { type: 'cancel', reason: cut(typeof reason === 'string' ? reason : failure.message, LIMITS.logLine) }
     default: return { type: 'fail', error: failure }
   }
 }

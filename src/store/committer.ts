@@ -55,7 +55,7 @@ const replyOf = (call: NonNullable<Operation<unknown>['call']>, outcome: Outcome
 
 const UNKNOWN = 'The database failed, and cannot say whether this was stored'
 
-function storageError(error: unknown): HoldfastError {
+export function storageError(error: unknown): HoldfastError {
   if (isHoldfastError(error)) return error
   const { name, message } = error instanceof Error ? error : { name: 'Error', message: String(error) }
   return name === 'QuotaExceededError'

@@ -4,7 +4,7 @@ import type { Job, State } from '../core/job.ts'
 import { present } from '../core/present.ts'
 import type { EventType } from '../queue.ts'
 import { append, head, insert, rankOf, remove, withLoaded, type LaneView } from './lane-view.ts'
-import { bucketOf, type HistoryRow, type LeaseRow, type PageRow, type QueueRow } from './schema.ts'
+import { bucketOf, type HistoryRow, type LeaseRow, type PageRow, type ProcessorShare, type QueueRow } from './schema.ts'
 import type { Tx } from './tx.ts'
 import type { Work } from './work.ts'
 
@@ -15,7 +15,9 @@ export function count(row: QueueRow, state: State, by: number): QueueRow {
 /** Replaces a lane's view and counts what changed in it. */
 export function setLane(work: Work, row: QueueRow, before: LaneView, after: LaneView, jobs: number, rank?: number): QueueRow {
   work.setView(after)
-  const { [after.lane]: old = { jobs: 0, pages: 0, ranks: [] }, ...others } = row.lanes
+  const { [after.lane]: _old, ...others } = row.lanes
+  // A lane may have the name of something that every object has.
+  const old = (Object.hasOwn(row.lanes, after.lane) ? row.lanes[after.lane] : undefined) ?? { jobs: 0, pages: 0, ranks: [] }
   const ranks = rank === undefined || old.ranks.includes(rank) ? old.ranks : [...old.ranks, rank]
   // Before the first page there is nothing, so its ranks need not be looked through.
   const front = head(after)?.row.rank ?? -Infinity
@@ -54,11 +56,17 @@ export function store(work: Work, job: Job): void {
   }
 }
 
+/** What was claimed ahead of time is to be given back, by those of whom `who` is true. */
+export function summonAhead(work: Work, row: Pick<QueueRow, 'processors'>, who: (share: ProcessorShare) => boolean = () => true): void {
+  for (const share of Object.values(row.processors)) if (share.leased > share.has && who(share)) work.summons.add(share.owner)
+}
+
 /** Puts a job where its state belongs, and counts it. */
 export async function enter(work: Work, row: QueueRow, job: Job): Promise<QueueRow> {
   if (job.state !== 'waiting') { store(work, job); return count(row, job.state, 1) }
   const view = await work.loadAround(job.queue, laneOf(job), job)
   work.wakes.add(job.queue)
+  summonAhead(work, row, ({ priority }) => job.priority > priority)
   return setLane(work, row, view, insert(view, job), 1, rankOf(job))
 }
 
@@ -74,8 +82,12 @@ const holds = ({ jobs }: { readonly jobs: readonly Job[] } | undefined = { jobs:
 /** The jobs of a lease box. */
 export const boxOf = async (work: Work, box: number): Promise<readonly Job[]> => (await work.get('boxes', box))?.jobs ?? []
 
-/** Finds a job by its number, by keys and index buckets: never by scanning. */
-export async function locate(tx: Tx, seq: number): Promise<Place | undefined> {
+/** Finds a job by its number, by keys and index buckets: never by scanning. `state`: where it was last seen. */
+export async function locate(tx: Tx, seq: number, state?: State): Promise<Place | undefined> {
+  if (state === 'delayed' || state === 'dead' || state === 'blocked') {
+    const job = await tx.get(state, seq)
+    if (job) return { room: state, job }
+  }
   const bucket = bucketOf(seq)
   const [delayed, dead, blocked, leases, history] = await Promise.all([
     tx.get('delayed', seq), tx.get('dead', seq), tx.get('blocked', seq),

@@ -173,18 +173,6 @@ it('a clock that is set back makes no retry wait for a year', async () => {
   await close()
 })
 
-it('a claim whose answer was lost is run all the same', async () => {
-  const { name, engine, clock } = await engineOf('page')
-  const ran: string[] = []
-  await engine.process({ id: 'p', queue: 'another', owner: 'page', runs: { kind: 'handlers' }, concurrency: 1, port: { run(_slots, runs) { ran.push(...runs.map(({ job }) => job.name)) }, abort() {}, giveBack() {}, settled() {} } })
-  await engine.store.committer.submit(push('x'))
-  // As if the engine had never heard of it.
-  await engine.store.committer.submit({ run: (work) => operations.claim(work, { queue: Q, owner: 'page', leaseMs: 30_000, online: true, count: 1, processor: { id: 'p', want: 1, running: 0, runs: { kind: 'handlers' } } }) })
-  await clock.advance(20_000)
-  expect(ran).toEqual(['x'])
-  expect(faults(await stored(name))).toEqual([])
-})
-
 it('after a reset, what an old handler returns is nobody else\'s result', async () => {
   const queue = await tab()
   let finish = (_value: string): void => {}
@@ -195,4 +183,68 @@ it('after a reset, what an old handler returns is nobody else\'s result', async 
   const id = await queue.push(Q, 'new', 2)
   finish('by an old handler')
   expect(await queue.waitFor(id, { timeoutMs: 3000 })).toBe('by its own handler')
+})
+
+it('what cannot be stored ends its own job only, and with a marker', async () => {
+  const queue = await tab()
+  let deep: unknown = null
+  for (let i = 0; i < 1500; i++) deep = { deep }
+  await queue.process(Q, { good: () => 'good', deep: () => deep, odd: () => { throw Object.assign(new Error('odd'), { name: 'Cancel', reason: () => {} }) }, never: () => { throw Object.assign(new Error('never'), { name: 'Snooze', ms: NaN }) } }, { concurrency: 10 })
+  const [good, bad, odd, never] = await queue.pushMany(Q, ['good', 'deep', 'odd', 'never'].map((name) => ({ name, data: 0, options: { maxAttempts: 1 } })))
+  expect(await queue.waitFor(good!, { timeoutMs: 3000 })).toBe('good')
+  expect(await queue.waitFor(bad!, { timeoutMs: 3000 })).toEqual({ unstorable: 'result is nested deeper than 1000 levels' })
+  await until('both have ended', async () => (await queue.stats()).counts.active === 0)
+  expect(await queue.get(odd!)).toMatchObject({ state: 'cancelled', reason: 'odd' })
+  expect(await queue.get(never!)).toMatchObject({ state: 'dead' })
+})
+
+it.each([1100, 1500, 2600])('data that is %i levels deep is refused, and its neighbours are stored', async (levels) => {
+  const queue = await tab()
+  let deep: unknown = null
+  for (let i = 0; i < levels; i++) deep = { deep }
+  const [one, other, symbol, two] = await Promise.allSettled([queue.push(Q, 'n', 1), queue.push(Q, 'n', deep), queue.push(Q, Symbol('odd') as never, 1), queue.push(Q, 'n', 2)])
+  expect([one, two]).toMatchObject([{ status: 'fulfilled' }, { status: 'fulfilled' }])
+  expect([other, symbol]).toMatchObject([{ reason: { code: 'VALIDATION', details: { field: 'data' } } }, { reason: { code: 'VALIDATION' } }])
+})
+
+it.each(['constructor', '__proto__', 'toString', 'hasOwnProperty'])('a job may be named %s', async (name) => {
+  const queue = await tab()
+  await queue.process(Q, () => 'done')
+  expect(await queue.waitFor(await queue.push(Q, name, 1), { timeoutMs: 3000 })).toBe('done')
+  expect(await queue.verify()).toMatchObject({ ok: true, jobs: 1 })
+})
+
+it('a step that is asked for twice at once runs once, and a retried dead job does not repeat what was finished', async () => {
+  const queue = await tab()
+  let charges = 0
+  let fails = true
+  await queue.process(Q, async (_job, ctx) => {
+    await Promise.all([1, 2].map(() => ctx.step('charge', () => ++charges)))
+    if (fails) throw new Error('after the charge')
+  })
+  const id = await queue.push(Q, 'n', 1, { maxAttempts: 1 })
+  await queue.waitFor(id, { timeoutMs: 3000 }).catch(() => {})
+  fails = false
+  await queue.retry(id)
+  await queue.waitFor(id, { timeoutMs: 3000 })
+  expect(charges).toBe(1)
+})
+
+it('an option that a retry says no to is no longer so', async () => {
+  const queue = await tab()
+  const id = await queue.push(Q, 'n', 1, { tags: ['a'], removeOnComplete: true })
+  await queue.cancel(id)
+  await queue.retry(id, { options: { tags: [], removeOnComplete: false } })
+  const job = await queue.get(id)
+  expect([job?.tags, job?.removeOnComplete]).toEqual([undefined, undefined])
+})
+
+it('jobs that turn out slow are not kept at hand: a retried one comes back in its place', { timeout: 20_000 }, async () => {
+  const queue = await tab()
+  const order: string[] = []
+  let first = true
+  await queue.process(Q, { first: () => { order.push('first'); if (first) { first = false; throw new Error('once') } }, slow: async () => { order.push('slow'); await after(50) } })
+  await queue.pushMany(Q, [{ name: 'first', data: 0, options: { backoff: { type: 'fixed' as const, delayMs: 10, jitter: 0 } } }, ...Array.from({ length: 40 }, () => ({ name: 'slow', data: 0 }))])
+  await until('the first has run twice', () => order.filter((name) => name === 'first').length === 2, 10_000)
+  expect(order.length).toBeLessThan(25)
 })

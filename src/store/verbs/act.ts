@@ -1,7 +1,7 @@
 /** What a person does to one job, wherever it is. Each looks up by index, so it needs a transaction of its own. */
 import { isHoldfastError } from '../../core/envelope.ts'
 import { HoldfastError } from '../../core/errors.ts'
-import { isFinal, type Job } from '../../core/job.ts'
+import { isFinal, type Job, type State } from '../../core/job.ts'
 import type { Size } from '../../core/limits.ts'
 import { isLarge } from '../../core/push.ts'
 import { invalidState, transition, type JobEvent } from '../../core/transition.ts'
@@ -14,13 +14,15 @@ export const notFound = (id: string, pruned: boolean): HoldfastError =>
 
 export interface ActOptions {
   readonly ifNotStarted?: boolean
+  /** The state in which it was last seen. */
+  readonly seen?: State
   /** The size of edited data. */
   readonly edited?: Size
 }
 
 /** Lets `event` happen to job `seq`, wherever it is. Throws when there is no such job or its state refuses. */
 export async function act(work: Work, id: string, seq: number, event: JobEvent, options: ActOptions = {}): Promise<Job> {
-  const place = await locate(work.tx, seq)
+  const place = await locate(work.tx, seq, options.seen)
   if (!place || place.job.id !== id) throw notFound(id, seq < work.meta.next)
   const { job } = place
   const active = place.room === 'leases' ? { ...job, state: 'active' as const } : job
@@ -56,9 +58,9 @@ function withEdited(work: Work, job: Job, { bytes, binary }: Size): Job {
 /** The same to many jobs, each by itself: those that refuse are named, the others done. */
 export async function actMany(work: Work, jobs: readonly Job[], event: JobEvent): Promise<BulkResult> {
   const refused: Array<{ id: string; message: string }> = []
-  for (const { id, seq } of jobs) {
+  for (const { id, seq, state } of jobs) {
     work.begin()
-    try { await act(work, id, seq, event) } catch (error) {
+    try { await act(work, id, seq, event, { seen: state }) } catch (error) {
       if (!isHoldfastError(error)) throw error
       work.rollback()
       refused.push({ id, message: error.message })

@@ -6,12 +6,12 @@ import { present } from '../../core/present.ts'
 import { fairShare } from '../../core/share.ts'
 import { transition, type JobEvent } from '../../core/transition.ts'
 import { head, jobBytes, PAGE_JOBS, takeFirst, type LaneView } from '../lane-view.ts'
-import { count, setLane } from '../rooms.ts'
+import { count, setLane, summonAhead } from '../rooms.ts'
 import { bucketsOf, type LeaseRow, type ProcessorShare, type QueueRow } from '../schema.ts'
 import type { Work } from '../work.ts'
 import { settleOutcome } from './end.ts'
 import { gateEvent, takeTrial } from './gates.ts'
-import { resumed, summonAhead } from './queues.ts'
+import { resumed } from './queues.ts'
 
 const BOX_BYTES = 4_194_304
 

@@ -95,7 +95,7 @@ function endLeased(work: Work, tally: Tally, lease: LeaseRow, job: Job, event: J
   // It may have come due while it was leased.
   if (!isFinal(stored.state) && stored.expiresAt !== undefined) { work.put('expiries', [stored.expiresAt, stored.seq], { at: stored.expiresAt, seq: stored.seq }); work.due(stored.expiresAt) }
   if (tally.row.settings.concurrency != null || !lease.processor) work.wakes.add(job.queue)
-  if (outcome.kind === 'gone') { forget(work, stored); work.final(stored); return outcome.job }
+  if (outcome.kind === 'gone') { forget(work, stored); work.final(stored); if (stored.reason === 'removed') work.emit('removed', stored); return outcome.job }
   if (stored.state !== 'waiting') {
     store(work, stored)
     tally.ended[stored.state] = (tally.ended[stored.state] ?? 0) + 1

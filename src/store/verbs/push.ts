@@ -2,9 +2,8 @@
 import { makeId, type IdRun } from '../../core/id.ts'
 import type { Job } from '../../core/job.ts'
 import { createJob, type NewJob } from '../../core/push.ts'
-import { appendNew, count } from '../rooms.ts'
+import { appendNew, count, summonAhead } from '../rooms.ts'
 import type { Work } from '../work.ts'
-import { summonAhead } from './queues.ts'
 
 export async function push(work: Work, queue: string, items: readonly NewJob[]): Promise<IdRun> {
   const stored = await work.queue(queue)

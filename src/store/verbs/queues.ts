@@ -1,7 +1,8 @@
 /** What a queue is told: settings, pauses, who takes part. */
 import { present } from '../../core/present.ts'
 import type { QueueSettings } from '../../queue.ts'
-import type { ProcessorShare, QueueRow } from '../schema.ts'
+import { summonAhead } from '../rooms.ts'
+import type { QueueRow } from '../schema.ts'
 import type { Work } from '../work.ts'
 
 export async function configure(work: Work, queue: string, settings: QueueSettings): Promise<void> {
@@ -58,10 +59,4 @@ export function resumed(work: Work, { pausedUntil: _until, ...row }: QueueRow): 
   if (row.paused) work.emit('resumed', undefined, { queue: row.queue })
   work.wakes.add(row.queue)
   return { ...row, paused: false }
-}
-
-
-/** What was claimed ahead of time is to be given back, by those of whom `who` is true. */
-export function summonAhead(work: Work, row: Pick<QueueRow, 'processors'>, who: (share: ProcessorShare) => boolean = () => true): void {
-  for (const share of Object.values(row.processors)) if (share.leased > share.has && who(share)) work.summons.add(share.owner)
 }
