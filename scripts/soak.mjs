@@ -1,8 +1,7 @@
 // @ts-check
 // The reliability tests with their numbers turned up, for hours: node scripts/soak.mjs --renderer-kills 10000 --browser-kills 1000 --seeds 100000 --json soak.json
 // Ctrl-C ends it after the round it is in, and prints what there is.
-import { spawn } from 'node:child_process'
-import { existsSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { runnerImport } from 'vite'
@@ -22,6 +21,8 @@ const SEED = asked('seed', Math.floor(Math.random() * 2 ** 31))
  */
 /** @type {Row[]} */
 const rows = []
+/** Of the tabs together. */
+const CONCURRENCY = 32
 const stop = new AbortController()
 process.on('SIGINT', () => { if (stop.signal.aborted) process.exit(130); stop.abort(); say('ending: once more to leave at once\n') })
 
@@ -105,10 +106,9 @@ async function seeds(count, first) {
   if (count === 0) return
   const row = begin('simulation')
   const begun = performance.now()
-  const path = ['simulate.ts', 'simulation.ts', 'index.ts'].map((file) => `test/simulation/${file}`).find((file) => existsSync(root + file))
-  const simulate = path && (await load(path).catch(() => ({}))).simulate
-  for (const { from, size } of rounds(count, simulate ? 10 : 500)) {
-    for (const fault of await (simulate ? simulated(simulate, first + from, size) : vitest(first + from, size))) { row.broken++; row.notes.push(fault) }
+  const { simulate } = await load('test/simulation/simulate.ts')
+  for (const { from, size } of rounds(count, 10)) {
+    for (const fault of await simulated(simulate, first + from, size)) { row.broken++; row.notes.push(fault) }
     progress(row, begun, count, from + size)
     save()
   }
@@ -125,25 +125,17 @@ async function simulated(simulate, from, size) {
   return faults
 }
 
-/** @param {number} from @param {number} size @returns {Promise<string[]>} */
-function vitest(from, size) {
-  const child = spawn('npx', ['vitest', 'run', '--project', 'unit', 'test/simulation/simulation.test.ts'], { cwd: root, env: { ...process.env, SIM_FROM: String(from), SIM_SEEDS: String(size) }, detached: true })
-  let text = ''
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (/** @type {Buffer} */ chunk) => { text += chunk })
-  return new Promise((resolve) => { child.on('exit', (code) => { resolve(code === 0 ? [] : [`seeds ${from}..${from + size - 1}: ${text.slice(-4000)}`]) }) })
-}
-
 /** @param {number} count @param {number} jobs @param {number} times */
 async function tabs(count, jobs, times) {
   const { drain } = await load('test/crash/drain.ts')
   const row = begin(`${count} tabs, jobs`)
   const begun = performance.now()
   for (const { from } of rounds(times, 1)) {
-    const drained = await drain({ tabs: count, jobs, concurrency: 32, ms: 0, stop: stop.signal, progress: (/** @type {number} */ done) => { progress(row, begun, jobs * times, from * jobs + done) } })
+    const drained = await drain({ tabs: count, jobs, concurrency: CONCURRENCY, ms: 0, stop: stop.signal, progress: (/** @type {number} */ done) => { progress(row, begun, jobs * times, from * jobs + done) } })
     note(row, { ...drained, acknowledged: drained.done })
-    if (drained.mostAtOnce > 32) { row.broken++; row.notes.push(`${drained.mostAtOnce} at once instead of 32`) }
+    if (drained.mostAtOnce > CONCURRENCY) { row.broken++; row.notes.push(`${drained.mostAtOnce} at once instead of ${CONCURRENCY}`) }
     progress(row, begun, jobs * times, from * jobs + drained.done)
-    row.notes.push(`${Math.round(drained.done / drained.seconds)} jobs/s over ${drained.processes} processes, ${drained.perTab.join(' + ')}; at most ${drained.mostAtOnce} at once`)
+    row.notes.push(`${Math.round(drained.done / drained.seconds)} jobs/s over ${drained.processes} processes, ${drained.perTab.join(' + ')}`)
     save()
   }
   say('', true)
