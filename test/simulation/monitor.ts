@@ -31,8 +31,9 @@ export class Monitor {
   readonly runs: Run[] = []
   /** Jobs that somebody asked to remove. */
   readonly removable = new Set<string>()
-  /** How often each job was asked to run again. */
+  /** How often each job was asked to run again, and how often all of them. */
   readonly retried = new Map<string, number>()
+  retriedAll = 0
   readonly completions = new Map<string, number>()
   /** Most jobs at once, by queue. */
   readonly limits = new Map<string, number>()
@@ -101,7 +102,7 @@ export class Monitor {
     if (old.state !== now.state || lease?.box !== next?.box) this.world.log(`${realm.name}: ${token} ${old.state} → ${now.state}${next ? ` in ${next.box} of ${next.owner}` : ''}${now.reason ? ` (${now.reason})` : ''}`)
     if (lease && lease.box !== next?.box) this.#leftLease(old, lease, now)
     else if (!lease && isFinal(old.state) && !isFinal(now.state)) {
-      if ((this.retried.get(now.id) ?? 0) === 0) this.wrong(`${token} was ${old.state}, is ${now.state}, and nobody asked for it`)
+      if (this.#askedFor(now) === 0) this.wrong(`${token} was ${old.state}, is ${now.state}, and nobody asked for it`)
     } else if (old.failures !== now.failures || old.stalls !== now.stalls) this.wrong(`${token} went from ${old.failures}/${old.stalls} to ${now.failures}/${now.stalls} failures/stalls as it was ${old.state} and became ${now.state}`)
     if (now.state === 'completed' && old.state !== 'completed') this.#completed(old, now)
     if (now.state === 'dead' && old.state !== 'dead') this.#died(now)
@@ -128,10 +129,12 @@ export class Monitor {
     if (held && this.world.awake - heardAt < lease.leaseMs) this.wrong(`${nameOf(job)} was taken from ${lease.owner}, which lives, and was heard ${this.world.awake - heardAt} ms ago`)
   }
 
+  #askedFor({ id }: Job): number { return this.retriedAll + (this.retried.get(id) ?? 0) }
+
   #completed(old: Job, now: Job): void {
     const n = (this.completions.get(now.id) ?? 0) + 1
     this.completions.set(now.id, n)
-    if (n > 1 + (this.retried.get(now.id) ?? 0)) this.wrong(`${nameOf(now)} completed ${n} times`)
+    if (n > 1 + this.#askedFor(now)) this.wrong(`${nameOf(now)} completed ${n} times`)
     if (old.state !== 'active') this.wrong(`${nameOf(now)} completed, and was ${old.state}`)
   }
 

@@ -277,7 +277,7 @@ class Life {
       case 'waitFor': { const known = [...monitor.known.keys()]; if (known.length > 0) this.#call(tab, 'waitFor', tab.waitFor(random.pick(known), random.between(1000, WAIT_MS))); break }
       case 'bulk': {
         if (random.chance(0.5)) {
-          for (const { job } of monitor.now.values()) if (job.state === 'dead') monitor.retried.set(job.id, (monitor.retried.get(job.id) ?? 0) + 1)
+          monitor.retriedAll++
           this.#call(tab, 'retryAll', tab.call('retryAll', { state: 'dead' }))
         } else {
           for (const id of monitor.known.keys()) monitor.removable.add(id)
