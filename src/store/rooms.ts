@@ -63,10 +63,15 @@ export function summonAhead(work: Work, row: Pick<QueueRow, 'processors'>, who: 
 
 /** Puts a job where its state belongs, and counts it. */
 export async function enter(work: Work, row: QueueRow, job: Job): Promise<QueueRow> {
+  if (job.state === 'waiting') summonAhead(work, row, ({ priority }) => job.priority > priority)
+  return putBack(work, row, job)
+}
+
+/** The same to one that comes from those that were claimed ahead: if it called the others back, they would call it. */
+export async function putBack(work: Work, row: QueueRow, job: Job): Promise<QueueRow> {
   if (job.state !== 'waiting') { store(work, job); return count(row, job.state, 1) }
   const view = await work.loadAround(job.queue, laneOf(job), job)
   work.wakes.add(job.queue)
-  summonAhead(work, row, ({ priority }) => job.priority > priority)
   return setLane(work, row, view, insert(view, job), 1, rankOf(job))
 }
 

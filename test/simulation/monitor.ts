@@ -31,6 +31,8 @@ export class Monitor {
   readonly runs: Run[] = []
   /** Jobs that somebody asked to remove. */
   readonly removable = new Set<string>()
+  /** Somebody asked to remove all that has ended. */
+  endedRemovable = false
   /** How often each job was asked to run again, and how often all of them. */
   readonly retried = new Map<string, number>()
   retriedAll = 0
@@ -149,7 +151,7 @@ export class Monitor {
     const { removeOnComplete, removeOnFail, id } = job
     if (lease) this.left.set(leaseId(lease.box, job.seq), { token: lease.token, how: 'gone' })
     const old = isFinal(job.state) && this.world.wall - (job.endedAt ?? 0) >= YOUNGEST_MS
-    if (!old && !removeOnComplete && !removeOnFail && !this.removable.has(id)) this.wrong(`${nameOf(job)} is gone, and was ${job.state}`)
+    if (!old && !removeOnComplete && !removeOnFail && !this.removable.has(id) && !(this.endedRemovable && isFinal(job.state))) this.wrong(`${nameOf(job)} is gone, and was ${job.state}`)
   }
 
   /** A claim takes the first that it can run. */

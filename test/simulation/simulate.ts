@@ -280,7 +280,7 @@ class Life {
           monitor.retriedAll++
           this.#call(tab, 'retryAll', tab.call('retryAll', { state: 'dead' }))
         } else {
-          for (const id of monitor.known.keys()) monitor.removable.add(id)
+          monitor.endedRemovable = true
           this.#call(tab, 'removeAll', tab.call('removeAll', { name: 'x', state: ['cancelled', 'completed'] }))
         }
         break

@@ -192,7 +192,9 @@ export class Tab {
     worker.mourners.add(() => { if (this.doomed) world.kill(page) })
     const owner = this.me
     const hello = { client: owner, former: [...this.#former], unsettled: [...this.#calls.keys()], processors: structuredClone(this.#wishes) }
-    const receive = (messages: readonly ToPage[]): void => { this.#inPage(() => { if (this.worker === worker) for (const message of messages) this.#hear(message) }) }
+    /** A port keeps what comes before anybody listens. */
+    const early: ToPage[] = []
+    const receive = (messages: readonly ToPage[]): void => { this.#inPage(() => { if (this.worker === worker) for (const message of messages) this.#hear(message); else early.push(...messages) }) }
     let welcome: Welcome
     try {
       welcome = await new Promise<Welcome>((resolve, reject) => {
@@ -214,6 +216,7 @@ export class Tab {
     if (welcome.alive) this.#stopWatching = world.locks(page).whenFree(welcome.alive, died)
     else { worker.mourners.add(() => { world.after(page, 1000, died) }); if (!worker.alive) world.after(page, 1000, died) }
     this.#resume()
+    for (const message of early) this.#hear(message)
     if (owner !== this.me) this.#died(worker)
   }
 

@@ -4,7 +4,7 @@ import type { OriginNews } from '../../core/http-answer.ts'
 import { isFinal, type Job, type State } from '../../core/job.ts'
 import { originOf } from '../../core/lane.ts'
 import { invalidState, transition, type JobEvent, type Outcome } from '../../core/transition.ts'
-import { boxOf, enter, eventOf, forget, forgetSteps, store, withLease, withReport } from '../rooms.ts'
+import { boxOf, enter, eventOf, forget, forgetSteps, putBack, store, withLease, withReport } from '../rooms.ts'
 import type { LeaseRow, QueueRow, Report } from '../schema.ts'
 import type { Work } from '../work.ts'
 import { gateEvent } from './gates.ts'
@@ -101,7 +101,7 @@ function endLeased(work: Work, tally: Tally, lease: LeaseRow, job: Job, event: J
     tally.ended[stored.state] = (tally.ended[stored.state] ?? 0) + 1
     return outcome.job
   }
-  return enter(work, tally.row, stored).then((row) => { tally.row = row; return outcome.job })
+  return (event.type === 'release' ? putBack : enter)(work, tally.row, stored).then((row) => { tally.row = row; return outcome.job })
 }
 
 /** Stores what a transition decided, for a job that is in no room now. */
