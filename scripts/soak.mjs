@@ -66,6 +66,7 @@ function note(row, findings) {
     for (const one of found.slice(0, 20)) row.notes.push(`${what}: ${one}`)
   }
   row.acknowledged += findings.acknowledged ?? 0
+  if (findings.stalled > 0) row.notes.push(`${findings.stalled} jobs were running at more than five kills, and are dead as they should be`)
 }
 
 /** @param {string} kind @param {number} kills @param {number} size @param {string} path @param {string} how */

@@ -17,7 +17,7 @@ export class KillableFirefox implements Killable {
     const executablePath = findFirefox()
     if (executablePath === undefined) throw new Error('no Firefox found')
     return this.#browser = await puppeteer.launch({
-      browser: 'firefox', executablePath, headless: true, userDataDir: this.profile,
+      browser: 'firefox', executablePath, headless: true, userDataDir: this.profile, handleSIGINT: false,
       // One that is killed again and again would offer to start without its add-ons.
       extraPrefsFirefox: { 'toolkit.startup.max_resumed_crashes': -1, 'browser.sessionstore.resume_from_crash': false },
     })

@@ -59,6 +59,8 @@ export interface Findings {
   kills: number
   acknowledged: number
   starts: number
+  /** Jobs that were running at too many kills: dead, neither lost nor doubled. */
+  stalled: number
   /** Acknowledged pushes that are gone. */
   readonly lost: string[]
   /** Jobs that ran after they had completed, or are in two places. */
@@ -71,7 +73,11 @@ export interface Findings {
   readonly countersWrong: string[]
 }
 
-export const noFindings = (): Findings => ({ kills: 0, acknowledged: 0, starts: 0, lost: [], doubled: [], staleAccepted: [], unfinished: [], countersWrong: [] })
+export const noFindings = (): Findings => ({ kills: 0, acknowledged: 0, starts: 0, stalled: 0, lost: [], doubled: [], staleAccepted: [], unfinished: [], countersWrong: [] })
+
+/** All that should not have been, in words. */
+export const faultsIn = ({ lost, doubled, staleAccepted, unfinished, countersWrong }: Findings): string[] =>
+  Object.entries({ lost, doubled, staleAccepted, unfinished, countersWrong }).flatMap(([what, found]) => found.map((one) => `${what}: ${one}`))
 
 export interface Stage<B extends Killable = Killable> {
   readonly site: Site
@@ -189,18 +195,23 @@ async function settle(browser: Killable, { url, journal }: Site, findings: Findi
     let cursor: string | undefined
     do {
       const part = await queue.list({ limit: 1000, ...(cursor === undefined ? {} : { cursor }) })
-      found.push(...part.jobs.map((job) => [job.state, job.id] as const))
+      found.push(...part.jobs.map((job) => [job.state === 'dead' && job.stalls > 5 ? 'stalled' : job.state, job.id] as const))
       cursor = part.cursor
     } while (cursor !== undefined)
-    return { stored: found, counts: (await queue.stats()).counts, report: await queue.verify() }
+    const state = { stored: found, counts: (await queue.stats()).counts, report: await queue.verify() }
+    await queue.removeAll({ state: 'dead' })
+    return state
   })
   await page.close()
   const kept = new Set(stored.map(([, id]) => id))
   // Retention may have forgotten jobs that completed more than a minute ago: those are told by the journal.
   findings.lost.push(...[...journal.acknowledged].filter((id) => !kept.has(id) && !journal.completed.has(id)))
   findings.doubled.push(...journal.takeDoubled(), ...(kept.size < stored.length ? [`${stored.length - kept.size} jobs are in two places`] : []))
-  findings.unfinished.push(...stored.filter(([state]) => state !== 'completed').map(([state, id]) => `${state} ${id}`))
-  findings.countersWrong.push(...report.faults, ...(counts.completed === stored.length ? [] : [`${counts.completed} counted as completed, ${stored.length} stored`]))
+  const number = (...states: readonly string[]): number => stored.filter(([state]) => states.includes(state)).length
+  // Who is killed under its tab for the sixth time is dead, as it should be.
+  findings.stalled += number('stalled')
+  findings.unfinished.push(...stored.filter(([state]) => state !== 'completed' && state !== 'stalled').map(([state, id]) => `${state} ${id}`))
+  findings.countersWrong.push(...report.faults, ...(counts.completed === number('completed') && counts.dead === number('dead', 'stalled') ? [] : [`counted ${JSON.stringify(counts)}, stored ${number('completed')} completed and ${number('dead', 'stalled')} dead`]))
   findings.acknowledged += journal.acknowledged.size
   // These have been found; what is pushed from now on is another question, so that retention cannot make it look lost.
   journal.acknowledged.clear()
