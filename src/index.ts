@@ -7,35 +7,33 @@ import { HoldfastError, invalid } from './core/errors.ts'
 import { idsOf, makeId, type IdRun } from './core/id.ts'
 import type { Job } from './core/job.ts'
 import type {
-  BulkResult, FailResult, OpenOptions, Queue, QueueEvent, QueueMap,
+  BulkResult, FailResult, OpenOptions, Queue, QueueMap,
 } from './queue.ts'
 
 const open = new Map<string, { readonly client: Client; readonly options: OpenOptions; users: number }>()
 
 const NAME = /^[A-Za-z0-9._-]{1,256}$/
-const OPTIONS: readonly string[] = ['worker', 'durability']
-const DEFAULTS: OpenOptions = { durability: 'strict' }
 
-function checkOpen(name: string, options: OpenOptions): void {
+/** Options with their defaults. */
+function checked(name: string, { worker, durability = 'strict', ...unknown }: OpenOptions): OpenOptions {
   if (typeof name !== 'string' || !NAME.test(name)) throw invalid('name', 'must be 1 to 256 of A-Z a-z 0-9 . _ -')
-  for (const key of Object.keys(options)) if (!OPTIONS.includes(key)) throw invalid(`options.${key}`, `is not an option here: use ${OPTIONS.join(', ')}`)
-  const { worker, durability } = options
-  if (worker !== undefined && worker !== false && typeof worker !== 'function' && !(worker instanceof Worker)) throw invalid('options.worker', 'must be a Worker, a function for one, or false')
-  if (durability !== undefined && durability !== 'strict' && durability !== 'relaxed') throw invalid('options.durability', "must be 'strict' or 'relaxed'")
+  for (const key of Object.keys(unknown)) throw invalid(`options.${key}`, 'is not an option here: use worker, durability')
+  if (worker && typeof worker !== 'function' && !(worker instanceof Worker)) throw invalid('options.worker', 'must be a Worker, a function or false')
+  if (durability !== 'strict' && durability !== 'relaxed') throw invalid('options.durability', "must be 'strict' or 'relaxed'")
+  return { worker, durability } as OpenOptions
 }
 
 /** One client a name and page: opening it twice shares the worker. */
-function clientOf(name: string, options: OpenOptions): Client {
-  checkOpen(name, options)
-  if (typeof indexedDB === 'undefined' || !crypto.randomUUID) throw new HoldfastError('STORAGE', 'IndexedDB is needed, and a secure context', { name })
+function clientOf(name: string, given: OpenOptions): Client {
+  const options = checked(name, given)
+  if (typeof indexedDB === 'undefined' || !crypto.randomUUID) throw new HoldfastError('STORAGE', 'IndexedDB and a secure context are needed', { name })
   const known = open.get(name)
   if (!known) {
     const client = createClient(name, options)
     open.set(name, { client, options, users: 1 })
     return client
   }
-  for (const key of OPTIONS as ReadonlyArray<keyof OpenOptions>)
-    if ((known.options[key] ?? DEFAULTS[key]) !== (options[key] ?? DEFAULTS[key])) throw invalid(`options.${key}`, `differs from what ${name} was opened with here`)
+  for (const key of ['worker', 'durability'] as const) if (known.options[key] !== options[key]) throw invalid(`options.${key}`, `differs from what ${name} was opened with here`)
   known.users++
   return known.client
 }
@@ -69,7 +67,7 @@ export function createQueue<M extends QueueMap = QueueMap>(name: string, options
   const leaseOf = (job: Job | string): Held => {
     const id = idOf(job)
     const held = use().leases.get(id)
-    if (!held) throw new HoldfastError('STALE_LEASE', `This handle holds no lease on job ${String(id)}`, { id })
+    if (!held) throw new HoldfastError('STALE_LEASE', `No lease is held here on job ${String(id)}`, { id })
     return held
   }
   /** Forgets a lease that is over, but not a newer one on the same job. */
@@ -91,7 +89,7 @@ export function createQueue<M extends QueueMap = QueueMap>(name: string, options
     const refused: Array<{ id: string; message: string }> = []
     const held = items.flatMap(({ job, result }) => {
       const lease = use().leases.get(idOf(job))
-      if (!lease) refused.push({ id: idOf(job), message: 'This handle holds no lease on it' })
+      if (!lease) refused.push({ id: idOf(job), message: 'No lease is held here' })
       return lease ? [{ id: idOf(job), held: lease, result: snapshot('result', result) }] : []
     })
     const ended = held.length === 0 ? [] : await use().call<ReadonlyArray<{ readonly ok: boolean }>>('ackMany', held)
@@ -151,7 +149,7 @@ export function createQueue<M extends QueueMap = QueueMap>(name: string, options
     reset: async () => (await maintenance()).resetDatabase(name),
     storage: async (storageOptions) => (await maintenance()).storageHealth(use(), storageOptions),
     on: (type, listener) => use().on(type, listener),
-    events: ({ queue, types, signal } = {}) => eventStream(use(), (event) => (queue === undefined || event.queue === queue) && (!types || types.includes(event.type)), signal),
+    async *events(eventsOptions) { yield* (await import('./door/event-stream.ts')).eventStream(use(), eventsOptions) },
     async close({ drainMs = 0 } = {}) {
       if (closed) return
       closed = true
@@ -171,21 +169,6 @@ function readable(error: unknown): unknown {
 
 /** The id of a push of one. */
 const only = (run: IdRun): string => makeId(run.ms, run.random, run.first)
-
-async function* eventStream(client: Client, wanted: (event: QueueEvent) => boolean, signal: AbortSignal | undefined): AsyncGenerator<QueueEvent> {
-  const waiting: QueueEvent[] = []
-  let wake = (): void => {}
-  const off = client.on('*', (event) => { if (wanted(event)) { waiting.push(event); wake() } })
-  const stop = AbortSignal.any(signal ? [signal, client.closed] : [client.closed])
-  stop.addEventListener('abort', () => { wake() })
-  try {
-    while (!stop.aborted) {
-      const event = waiting.shift()
-      if (event) yield event
-      else await new Promise<void>((resolve) => { wake = resolve })
-    }
-  } finally { off() }
-}
 
 export { Cancel, HoldfastError, NetworkError, RetryAfter, Snooze, Unrecoverable } from './core/errors.ts'
 export type { ErrorCode } from './core/errors.ts'

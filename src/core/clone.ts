@@ -2,7 +2,7 @@
 
 /** `<value>` and the like name parts that have no key. */
 export const pathTo = (parent: string, key: string | number): string =>
-  typeof key === 'number' ? `${parent}[${key}]` : /^<\w+>$/.test(key) ? parent + key : /^[A-Za-z_$][\w$]*$/.test(key) ? `${parent}.${key}` : `${parent}[${JSON.stringify(key)}]`
+  typeof key === 'number' ? `${parent}[${key}]` : key[0] === '<' ? parent + key : /^[A-Za-z_$][\w$]*$/.test(key) ? `${parent}.${key}` : `${parent}[${JSON.stringify(key)}]`
 
 /** Deeper values cross no realm: what comes out is nothing, and takes its neighbours with it. */
 export const DEEPEST = 1000

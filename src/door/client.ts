@@ -11,6 +11,7 @@ import type { HostApi, Method, PushInput, Reply, ToHost, ToHostBatch, ToPage, We
 import { urlWorker } from './spawn.ts'
 
 const START_MS = 10_000
+const RESTART_MS = 2000
 const SETTLE_MS = 10_000
 
 interface Call { readonly method: Method | 'push'; readonly args: readonly unknown[]; resolve(value: unknown): void; reject(error: unknown): void; giveUp?: () => void }
@@ -85,6 +86,7 @@ export function createClient(name: string, options: OpenOptions): Client {
   })
 
   let attaching = false
+  let worked = false
   /** Starts an engine unless one is there or on its way; when none can be had the calls are refused, and the next one tries again. */
   async function start(): Promise<void> {
     if (attaching) return
@@ -119,7 +121,7 @@ export function createClient(name: string, options: OpenOptions): Client {
     const realm = async (): Promise<Engine> => (await import('./realm.ts')).realmHost()
     if (worker) return [typeof worker === 'function' ? worker : () => worker]
     if (worker === false) return [realm]
-    return [urlWorker, ...('trustedTypes' in globalThis ? [async () => (await fallback()).trustedWorker()] : []), async () => (await fallback()).blobWorker(), realm]
+    return [urlWorker, async () => (await fallback()).trustedWorker(), async () => (await fallback()).blobWorker(), realm]
   }
 
   /** Outside of the database, so that its loss can be noticed. */
@@ -128,8 +130,11 @@ export function createClient(name: string, options: OpenOptions): Client {
   }
 
   async function attach(): Promise<void> {
-    for (const start of ways()) {
-      try { await greet(await start()); return } catch (error) {
+    const all = ways()
+    // One that has worked will again; should it die while it starts, that is known by its silence only.
+    const tries = worked ? [all[0], all[0], ...all] : all
+    for (const [n, start] of tries.entries()) {
+      try { await greet(await start!(), worked ? Math.min(START_MS, RESTART_MS * 2 ** n) : START_MS); return } catch (error) {
         // The engine did start, and said so itself.
         if (closed || error instanceof HoldfastError) throw error
         causes.push(error instanceof Error ? error.message : String(error))
@@ -138,14 +143,14 @@ export function createClient(name: string, options: OpenOptions): Client {
     throw new HoldfastError('WORKER_DIED', `No worker could be started: ${causes.join('; ')}`, { causes })
   }
 
-  async function greet(engine: Engine): Promise<void> {
+  async function greet(engine: Engine, withinMs: number): Promise<void> {
     const worker = 'terminate' in engine ? engine : undefined
     const end = (): void => { if ('terminate' in engine) engine.terminate(); else engine.close() }
     const api = wrap<HostApi>(engine)
     const starting = new AbortController()
     const failed = new Promise<never>((_resolve, reject) => {
       worker?.addEventListener('error', (event) => { event.preventDefault(); reject(new Error(`The worker failed to start: ${event.message || 'no script'}`)) }, starting)
-      clock.after(START_MS, () => { reject(new Error(`The worker did not answer within ${START_MS} ms`)) })
+      clock.after(withinMs, () => { reject(new Error(`The worker did not answer within ${withinMs} ms`)) })
     })
     failed.catch(() => {})
     const owner = me
@@ -153,7 +158,7 @@ export function createClient(name: string, options: OpenOptions): Client {
     let welcome: Welcome
     try {
       const answer = await Promise.race([failed, api.connect({
-        name, client: owner, durability: options.durability ?? 'strict', online: globalThis.navigator?.onLine !== false, unsettled: [...calls.keys()], former,
+        name, client: owner, durability: options.durability!, online: globalThis.navigator?.onLine !== false, unsettled: [...calls.keys()], former,
         processors: pageProcessors?.all() ?? [], ...remembered(),
       }, transfer(remote, [remote]))])
       if (closed) throw wasClosed()
@@ -162,6 +167,7 @@ export function createClient(name: string, options: OpenOptions): Client {
     } catch (error) { end(); throw error } finally { starting.abort() }
     const current: Link = { port, end }
     link = current
+    worked = true
     port.onmessage = ({ data }: MessageEvent<readonly ToPage[]>) => { if (link === current) for (const message of data) hear(message) }
     for (const [id, reply] of welcome.replies) settle(id, reply)
     if (causes.length > 0) tell({ type: 'degraded', at: clock.now(), message: causes.splice(0).join('; ') })

@@ -30,6 +30,20 @@ test('process resolves though the worker dies meanwhile', async () => {
   expect(await queue.waitFor(await queue.push('q', 'n', 0), { timeoutMs: 5000 })).toBe('done')
 })
 
+test('a worker that dies while it starts is replaced too', async () => {
+  const captured = captureWorkers()
+  const queue = await openTab(1, freshName())
+  captured.workers.at(-1)!.terminate()
+  await until(() => captured.workers.length === 2)
+  captured.workers.at(-1)!.terminate()
+  captured.restore()
+  const began = performance.now()
+  const ids = await Promise.all(Array.from({ length: 20 }, (_, n) => queue.push('q', 'n', n)))
+  expect(new Set(ids).size).toBe(20)
+  expect(performance.now() - began).toBeLessThan(6000)
+  expect((await queue.stats()).counts.waiting).toBe(20)
+})
+
 test('a paused processor stays paused', async () => {
   const { queue, kill } = await opened()
   let runs = 0

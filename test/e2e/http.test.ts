@@ -138,6 +138,22 @@ test('one endpoint that always fails, while others work: only its job dies, by i
   expect(await get(bad)).toMatchObject({ state: 'dead', reason: 'no-answer', failures: 2 })
 })
 
+test('a redirect of what changes something is dead, and not sent elsewhere', async () => {
+  answer = (_url, _n, response) => { response.writeHead(302, { location: '/api/login' }).end() }
+  const id = await send('/api/moved', { json: 0 }, FAST)
+  await expect(result(id)).rejects.toThrow(/redirect/)
+  expect(await get(id)).toMatchObject({ state: 'dead', failures: 1 })
+  expect(seen.map(({ url }) => url)).toEqual(['/api/moved'])
+})
+
+test('a server that says "at once" while in trouble is not hammered', async () => {
+  answer = (_url, _n, response) => { json(response, 503, {}, { 'retry-after': '0' }) }
+  await send('/api/busy', { json: 0 }, FAST)
+  await pause(2500)
+  expect(seen.length).toBeGreaterThan(0)
+  expect(seen.length).toBeLessThanOrEqual(3)
+})
+
 test('offline: requests wait, and go out when the page hears that the network is back', async () => {
   await page.evaluate(`Object.defineProperty(navigator, 'onLine', { configurable: true, get: () => window.net !== false }); window.net = false; dispatchEvent(new Event('offline'))`)
   const ids = await Promise.all(Array.from({ length: 10 }, (_, i) => send(`/api/x${i}`, { json: i })))
