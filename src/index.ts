@@ -1,6 +1,7 @@
 /** `holdfast`: a durable job queue in the browser. `openQueue(name)` is all it takes. */
 import { createClient, type Client, type Held } from './door/client.ts'
 import type { Method } from './door/protocol.ts'
+import { eventStream } from './door/event-stream.ts'
 import { request } from './door/outgoing.ts'
 import { snapshot } from './door/snapshot.ts'
 import { HoldfastError, invalid } from './core/errors.ts'
@@ -149,7 +150,7 @@ export function createQueue<M extends QueueMap = QueueMap>(name: string, options
     reset: async () => (await maintenance()).resetDatabase(name),
     storage: async (storageOptions) => (await maintenance()).storageHealth(use(), storageOptions),
     on: (type, listener) => use().on(type, listener),
-    async *events(eventsOptions) { yield* (await import('./door/event-stream.ts')).eventStream(use(), eventsOptions) },
+    events: (eventsOptions) => eventStream(use(), eventsOptions),
     async close({ drainMs = 0 } = {}) {
       if (closed) return
       closed = true

@@ -18,7 +18,7 @@ import type { Operation } from '../store/committer.ts'
 import { listJobs } from '../store/list.ts'
 import * as operations from '../store/operations.ts'
 import * as reads from '../store/reads.ts'
-import type { Method, ProcessorWish, PushInput, Reply, ToCaller } from './protocol.ts'
+import type { CallMessage, Method, ProcessorWish, PushInput, Reply, ToCaller } from './protocol.ts'
 import { checkRequest } from './request.ts'
 
 export interface CallsOptions {
@@ -35,8 +35,8 @@ export interface CallsOptions {
 }
 
 export interface Calls {
-  answer(id: number, method: Method, args: readonly unknown[]): Promise<void>
-  pushes(queue: string, ids: readonly number[], items: readonly PushInput[]): Promise<void>
+  /** Neighbouring pushes into one queue are stored together. */
+  take(calls: readonly CallMessage[]): void
   process(wish: ProcessorWish): Promise<void>
   /** The caller no longer waits. */
   forget(id: number): void
@@ -89,7 +89,7 @@ export function createCalls({ engine, clock, connectivity, client, say, port, re
     return stop
   }
 
-  const calls: Readonly<Record<Method, (call: number, ...args: readonly never[]) => unknown>> = {
+  const calls: Readonly<Record<Exclude<Method, 'push'>, (call: number, ...args: readonly never[]) => unknown>> = {
     async pushMany(call, queue: string, items: readonly PushInput[]) {
       limits.checkQueue(queue)
       if (items.length > limits.LIMITS.pushMany) throw invalid('items', `may have at most ${limits.LIMITS.pushMany} items (has ${items.length})`)
@@ -226,7 +226,7 @@ export function createCalls({ engine, clock, connectivity, client, say, port, re
     return commit(call, { ...operation, run: async (work) => result(await operation.run(work)) })
   }
 
-  async function answer(id: number, method: Method, args: readonly unknown[]): Promise<void> {
+  async function answer(id: number, method: Exclude<Method, 'push'>, args: readonly unknown[]): Promise<void> {
     let reply: Reply
     try {
       if (!Object.hasOwn(calls, method)) throw new HoldfastError('VALIDATION', `There is no call named ${String(method)}`)
@@ -263,7 +263,22 @@ export function createCalls({ engine, clock, connectivity, client, say, port, re
     if (good.some(({ job }) => job.http)) await requests(queue)
   }
 
-  return { answer, pushes, process, forget(id) { waits.get(id)?.abort(new HoldfastError('TIMEOUT', 'The caller stopped waiting')) } }
+  function take(list: readonly CallMessage[]): void {
+    const steps: Array<() => Promise<void>> = []
+    let run: { readonly queue: unknown; readonly ids: number[]; readonly items: PushInput[] } | undefined
+    for (const { id, method, args } of list) {
+      const [queue, item] = args as [unknown, PushInput]
+      if (method !== 'push') { run = undefined; steps.push(() => answer(id, method, args)) }
+      else if (run && run.queue === queue) { run.ids.push(id); run.items.push(item) }
+      else {
+        const next = run = { queue, ids: [id], items: [item] }
+        steps.push(() => pushes(next.queue as string, next.ids, next.items))
+      }
+    }
+    for (const step of steps) void step()
+  }
+
+  return { take, process, forget(id) { waits.get(id)?.abort(new HoldfastError('TIMEOUT', 'The caller stopped waiting')) } }
 }
 
 function checkedSeq(id: unknown): number {

@@ -7,14 +7,14 @@ import { webLocks } from '../platform/locks.ts'
 import type { EventType, Handler, OpenOptions, Processor, ProcessOptions, QueueEvent } from '../queue.ts'
 import { batcher } from './batch.ts'
 import type { PageProcessors } from './page-processors.ts'
-import type { HostApi, Method, PushInput, Reply, ToHost, ToHostBatch, ToPage, Welcome } from './protocol.ts'
+import type { HostApi, Method, Reply, ToHost, ToHostBatch, ToPage, Welcome } from './protocol.ts'
 import { urlWorker } from './spawn.ts'
 
 const START_MS = 10_000
 const RESTART_MS = 2000
 const SETTLE_MS = 10_000
 
-interface Call { readonly method: Method | 'push'; readonly args: readonly unknown[]; resolve(value: unknown): void; reject(error: unknown): void; giveUp?: () => void }
+interface Call { readonly method: Method; readonly args: readonly unknown[]; resolve(value: unknown): void; reject(error: unknown): void; giveUp?: () => void }
 export interface Held { readonly box: number; readonly token: string; readonly seq: number }
 
 /** Where the engine is: a worker, or a port to this realm. */
@@ -22,7 +22,7 @@ type Engine = Worker | MessagePort
 interface Link { readonly port: MessagePort; readonly end: () => void }
 
 export interface Client {
-  call<T>(method: Method | 'push', ...args: readonly unknown[]): Promise<T>
+  call<T>(method: Method, ...args: readonly unknown[]): Promise<T>
   /** Stops waiting for a call, which is then rejected with `error`. */
   callUntil<T>(signal: AbortSignal | undefined, timeoutMs: number | undefined, method: Method, ...args: readonly unknown[]): Promise<T>
   process(queue: string, handlers: Handler<never> | Readonly<Record<string, Handler<never>>>, options?: ProcessOptions): Promise<Processor>
@@ -32,22 +32,6 @@ export interface Client {
   readonly leases: Map<string, Held>
   on(type: EventType | '*', listener: (event: QueueEvent) => void): () => void
   close(drainMs: number): Promise<void>
-}
-
-const messageOf = (id: number, method: Method | 'push', args: readonly unknown[]): ToHost =>
-  method === 'push' ? { t: 'pushes', queue: args[0] as string, ids: [id], items: [args[1] as PushInput] } : { t: 'call', id, method, args }
-
-/** Neighbouring pushes into one queue cross, and are stored, together. */
-function gather(messages: readonly ToHost[]): ToHost[] {
-  const out: ToHost[] = []
-  for (const message of messages) {
-    const last = out[out.length - 1]
-    if (message.t === 'pushes' && last?.t === 'pushes' && last.queue === message.queue) {
-      last.ids.push(...message.ids)
-      last.items.push(...message.items)
-    } else out.push(message.t === 'pushes' ? { ...message, ids: [...message.ids], items: [...message.items] } : message)
-  }
-  return out
 }
 
 export function createClient(name: string, options: OpenOptions): Client {
@@ -77,10 +61,10 @@ export function createClient(name: string, options: OpenOptions): Client {
     heard = []
   }
   const say = batcher<ToHost>((messages) => {
-    try { post(gather(messages)) } catch {
+    try { post(messages) } catch {
       // One of them cannot be cloned: it is refused, and the others go alone.
       for (const message of messages) try { post([message]) } catch (error) {
-        for (const id of 'ids' in message ? message.ids : 'id' in message ? [message.id] : []) settle(id, { error: { code: 'VALIDATION', message: `arguments cannot be cloned: ${String(error)}`, details: { field: 'arguments' } } })
+        if ('id' in message) settle(message.id, { error: { code: 'VALIDATION', message: `arguments cannot be cloned: ${String(error)}`, details: { field: 'arguments' } } })
       }
     }
   })
@@ -197,7 +181,7 @@ export function createClient(name: string, options: OpenOptions): Client {
     for (const [id, call] of calls) {
       call.giveUp?.()
       delete call.giveUp
-      say(messageOf(id, call.method, call.args))
+      say({ t: 'call', id, method: call.method, args: call.args })
     }
     if (listeners.size > 0) say({ t: 'listen', on: true })
     pageProcessors?.resume()
@@ -210,13 +194,13 @@ export function createClient(name: string, options: OpenOptions): Client {
 
   // ---- calls ----
 
-  function request(method: Method | 'push', args: readonly unknown[], onId?: (id: number) => void): Promise<unknown> {
+  function request(method: Method, args: readonly unknown[], onId?: (id: number) => void): Promise<unknown> {
     if (closed) return Promise.reject(wasClosed())
     const id = ++lastCall
     return new Promise((resolve, reject) => {
       calls.set(id, { method, args, resolve, reject })
       onId?.(id)
-      if (link) say(messageOf(id, method, args))
+      if (link) say({ t: 'call', id, method, args })
       else void start()
     })
   }
@@ -269,7 +253,7 @@ export function createClient(name: string, options: OpenOptions): Client {
 
   return {
     leases, closed: watching.signal,
-    call: <T>(method: Method | 'push', ...args: readonly unknown[]) => request(method, args) as Promise<T>,
+    call: <T>(method: Method, ...args: readonly unknown[]) => request(method, args) as Promise<T>,
 
     async callUntil<T>(signal: AbortSignal | undefined, timeoutMs: number | undefined, method: Method, ...args: readonly unknown[]) {
       const late = new AbortController()

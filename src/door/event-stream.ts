@@ -1,4 +1,4 @@
-/** Events as an async iterable. Loaded only then. */
+/** Events as an async iterable. */
 import type { EventType, QueueEvent } from '../queue.ts'
 import type { Client } from './client.ts'
 

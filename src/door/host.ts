@@ -90,9 +90,9 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
   const host: Host = {
     take({ heard, messages }) {
       engine.store.committer.confirm(heard)
+      calls.take(messages.filter((message) => message.t === 'call'))
       for (const message of messages) switch (message.t) {
-        case 'call': void calls.answer(message.id, message.method, message.args); break
-        case 'pushes': void calls.pushes(message.queue, message.ids, message.items); break
+        case 'call': break
         case 'forget': calls.forget(message.id); break
         case 'ended': engine.ended(message.processor, message.endings); break
         case 'report': report(message); break

@@ -8,14 +8,13 @@ import type { AttemptReport, Run, RunEnding } from '../runner/runner.ts'
 
 /** The calls a page may make; anything else is refused. */
 export type Method =
-  | 'pushMany' | 'pull' | 'ackMany' | 'fail' | 'heartbeat' | 'report' | 'release' | 'snooze' | 'waitFor' | 'cancel' | 'promote' | 'update' | 'retry' | 'remove'
+  | 'push' | 'pushMany' | 'pull' | 'ackMany' | 'fail' | 'heartbeat' | 'report' | 'release' | 'snooze' | 'waitFor' | 'cancel' | 'promote' | 'update' | 'retry' | 'remove'
   | 'retryAll' | 'removeAll' | 'get' | 'list' | 'stats' | 'queues' | 'configure' | 'pause' | 'resume'
   | 'process' | 'pauseProcessor' | 'stopProcessor' | 'idle' | 'steps' | 'storeStep' | 'storage' | 'close'
 
+export interface CallMessage { readonly t: 'call'; readonly id: number; readonly method: Method; readonly args: readonly unknown[] }
 export type ToHost =
-  | { readonly t: 'call'; readonly id: number; readonly method: Method; readonly args: readonly unknown[] }
-  /** Pushes of one microtask into one queue: separate calls, one operation. */
-  | { readonly t: 'pushes'; readonly queue: string; readonly ids: number[]; readonly items: PushInput[] }
+  | CallMessage
   /** The caller no longer waits. */
   | { readonly t: 'forget'; readonly id: number }
   | { readonly t: 'ended'; readonly processor: string; readonly endings: readonly RunEnding[] }
@@ -34,7 +33,7 @@ export type ToPage = ToCaller | ToProcessor
 
 export type ToCaller =
   | { readonly t: 'reply'; readonly id: number; readonly reply: Reply }
-  /** The answers to `pushes` that were stored: the n-th call's job is the n-th of the run. */
+  /** The answers to pushes that were stored together: the n-th call's job is the n-th of the run. */
   | { readonly t: 'pushed'; readonly ids: readonly number[]; readonly run: IdRun }
   | { readonly t: 'events'; readonly events: readonly QueueEvent[] }
   /** The database's generation, to be remembered elsewhere. */

@@ -172,7 +172,7 @@ test('pull waits for a job, heartbeat keeps its lease, bulk ack names what it re
   const [job] = await pulled
   await queue.heartbeat(job!)
   await queue.progress(job!, 50)
-  expect(await queue.ackMany([job!, 'not-mine'])).toEqual({ done: 1, refused: [{ id: 'not-mine', message: expect.stringContaining('no lease') as string }] })
+  expect(await queue.ackMany([job!, 'not-mine'])).toEqual({ done: 1, refused: [{ id: 'not-mine', message: expect.stringContaining('No lease') as string }] })
 })
 
 test('the engine in this realm, and handlers in an app-owned worker', async () => {

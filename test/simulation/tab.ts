@@ -34,7 +34,7 @@ export interface Surroundings {
   readonly fetch: (realm: Realm) => typeof fetch
 }
 
-interface Call { readonly method: Method | 'push'; readonly args: readonly unknown[]; resolve(value: unknown): void; reject(error: unknown): void; giveUp?: (() => void) | undefined }
+interface Call { readonly method: Method; readonly args: readonly unknown[]; resolve(value: unknown): void; reject(error: unknown): void; giveUp?: (() => void) | undefined }
 interface PageProcessor { readonly runner: Runner; readonly spec: ProcessorSpec; readonly unsettled: Map<string, RunEnding>; readonly held: Map<string, operations.Held> }
 interface Host { readonly engine: Engine; take(batch: ToHostBatch): void }
 interface Welcome { readonly host: Host; readonly alive: string; readonly replies: ReadonlyArray<readonly [number, Reply]> }
@@ -99,9 +99,9 @@ async function openHost({ world, database, name, execute, watched, fetch }: Surr
     engine,
     take({ heard, messages }) {
       committer.confirm(heard)
+      calls.take(messages.filter((message) => message.t === 'call'))
       for (const message of messages) switch (message.t) {
-        case 'call': void calls.answer(message.id, message.method, message.args); break
-        case 'pushes': void calls.pushes(message.queue, message.ids, message.items); break
+        case 'call': break
         case 'forget': calls.forget(message.id); break
         case 'ended': engine.ended(message.processor, message.endings); break
         case 'report': {
@@ -119,16 +119,6 @@ async function openHost({ world, database, name, execute, watched, fetch }: Surr
 }
 
 // ---- the page ----
-
-/** Neighbouring pushes into one queue cross, and are stored, together. */
-function gather(messages: readonly ToHost[]): ToHost[] {
-  const out: ToHost[] = []
-  for (const message of messages) {
-    const last = out[out.length - 1]
-    if (message.t === 'pushes' && last?.t === 'pushes' && last.queue === message.queue) { last.ids.push(...message.ids); last.items.push(...message.items) } else out.push(message)
-  }
-  return out
-}
 
 export class Tab {
   readonly page: Realm
@@ -244,7 +234,7 @@ export class Tab {
     for (const [id, call] of this.#calls) {
       call.giveUp?.()
       delete call.giveUp
-      this.#say(messageOf(id, call.method, call.args))
+      this.#say({ t: 'call', id, method: call.method, args: call.args })
     }
     for (const [id, { unsettled }] of this.#processors) if (unsettled.size > 0) this.#say({ t: 'ended', processor: id, endings: [...unsettled.values()] })
   }
@@ -258,19 +248,19 @@ export class Tab {
     const { worker } = this
     const host = this.#host
     if (!worker || !host) return
-    const batch = structuredClone({ heard: this.#heard.splice(0), messages: gather(messages) })
+    const batch = structuredClone({ heard: this.#heard.splice(0), messages })
     this.around.world.post(worker, () => { host.take(batch) })
   })
 
   // ---- calls ----
 
-  #request(method: Method | 'push', args: readonly unknown[], onId?: (id: number) => void): Promise<unknown> {
+  #request(method: Method, args: readonly unknown[], onId?: (id: number) => void): Promise<unknown> {
     if (this.closed) return Promise.reject(new HoldfastError('CLOSED', 'The queue was closed'))
     const id = ++this.#lastCall
     return new Promise((resolve, reject) => {
       this.#calls.set(id, { method, args, resolve, reject })
       onId?.(id)
-      if (this.#host) this.#say(messageOf(id, method, args))
+      if (this.#host) this.#say({ t: 'call', id, method, args })
       else void this.#start()
     })
   }
@@ -294,7 +284,7 @@ export class Tab {
   }
 
   /** A call as the page makes it, in a task of the page's. */
-  call<T>(method: Method | 'push', ...args: readonly unknown[]): Promise<T> {
+  call<T>(method: Method, ...args: readonly unknown[]): Promise<T> {
     return new Promise((resolve, reject) => { this.#inPage(() => { this.#request(method, structuredClone(args)).then((value) => { resolve(value as T) }, reject) }) })
   }
 
@@ -379,5 +369,4 @@ export class Tab {
   }
 }
 
-const messageOf = (id: number, method: Method | 'push', args: readonly unknown[]): ToHost =>
-  method === 'push' ? { t: 'pushes', queue: args[0] as string, ids: [id], items: [args[1] as never] } : { t: 'call', id, method, args }
+
