@@ -18,6 +18,7 @@ export function startApp(queue: Queue): void {
     void stored('welcome-email', {}, async () => [await mail({ kind: 'welcome-email', to: address.value })])
   })
   byId('reset-password').addEventListener('click', () => {
+    if (!address.reportValidity()) return
     const options = { priority: 10, maxAttempts: 5 }
     void stored('reset-password', options, async () => [await mail({ kind: 'reset-password', to: address.value }, options)])
   })

@@ -38,6 +38,7 @@ function draw(): void {
   const { kind, to } = mailOf(job)
   setText(name, `${kind} to ${to}`)
   setText(story, tell(job, Date.now()))
+  story.title = errorOf(job) ?? ''
   setText(code, shortId(job.id))
   code.title = job.id
 }
