@@ -1,7 +1,7 @@
 /** Where there are no locks, a worker that does not answer for long is taken for dead. */
 import { sleep, systemClock as clock } from '../platform/clock.ts'
 
-const PING_MS = 500
+const PING_MS = 2500
 
 /** Asks again and again; returns how to stop. */
 export function whenSilent(ask: () => Promise<unknown>, call: () => void): () => void {
