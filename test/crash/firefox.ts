@@ -1,26 +1,36 @@
 /** A real Firefox that can be killed, by puppeteer over BiDi. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { spawn, type ChildProcess } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import puppeteer, { type Browser, type Page } from 'puppeteer-core'
 import { findFirefox } from '../../scripts/firefox.mjs'
-import { pause, signal } from './harness.ts'
+import { listening, pause, signal } from './harness.ts'
 import { stageOf, type Killable, type Stage } from './kills.ts'
 
 export { killBrowsers as killFirefoxes, noFindings } from './kills.ts'
 
+/** A first start without questions, and none about the kills before. */
+const PREFERENCES = {
+  'toolkit.startup.max_resumed_crashes': -1, 'browser.sessionstore.resume_from_crash': false, 'browser.shell.checkDefaultBrowser': false,
+  'datareporting.policy.dataSubmissionEnabled': false, 'app.update.enabled': false, 'app.normandy.enabled': false, 'browser.startup.homepage_override.mstone': 'ignore',
+  'browser.newtabpage.enabled': false, 'browser.startup.page': 0, 'network.captive-portal-service.enabled': false, 'network.connectivity-service.enabled': false,
+}
+
+/** Started by hand: puppeteer would move the profile's preferences about while it is killed and started again. */
 export class KillableFirefox implements Killable {
   readonly profile = mkdtempSync(join(tmpdir(), 'holdfast-firefox-'))
+  #process: ChildProcess | undefined
   #browser: Browser | undefined
 
   async start(): Promise<Browser> {
-    const executablePath = findFirefox()
-    if (executablePath === undefined) throw new Error('no Firefox found')
-    return this.#browser = await puppeteer.launch({
-      browser: 'firefox', executablePath, headless: true, userDataDir: this.profile, handleSIGINT: false,
-      // One that is killed again and again would offer to start without its add-ons.
-      extraPrefsFirefox: { 'toolkit.startup.max_resumed_crashes': -1, 'browser.sessionstore.resume_from_crash': false },
-    })
+    const executable = findFirefox()
+    if (executable === undefined) throw new Error('no Firefox found')
+    writeFileSync(join(this.profile, 'user.js'), Object.entries(PREFERENCES).map(([name, value]) => `user_pref('${name}', ${JSON.stringify(value)});\n`).join(''))
+    const child = spawn(executable, ['--headless', '--no-remote', '--profile', this.profile, '--remote-debugging-port', '0', 'about:blank'], { stdio: ['ignore', 'ignore', 'pipe'], detached: true })
+    this.#process = child
+    const endpoint = await listening(child, /WebDriver BiDi listening on (ws:\S+)/)
+    return this.#browser = await puppeteer.connect({ browserWSEndpoint: `${endpoint}/session`, protocol: 'webDriverBiDi' })
   }
 
   async page(): Promise<Page> {
@@ -29,14 +39,13 @@ export class KillableFirefox implements Killable {
   }
 
   async killAll(): Promise<void> {
-    const browser = this.#browser
-    this.#browser = undefined
-    const pid = browser?.process()?.pid
-    if (browser === undefined || pid === undefined) return
+    const pid = this.#process?.pid
+    this.#process = undefined
+    if (pid === undefined) return
     const all = [pid, ...descendants(pid)]
     for (const one of all) signal(one, 'KILL')
     while (all.some(alive)) await pause(10)
-    await Promise.race([browser.disconnect(), pause(1000)])
+    await Promise.race([this.#browser?.disconnect(), pause(1000)])
   }
 
   async dispose(): Promise<void> {

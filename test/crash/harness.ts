@@ -94,6 +94,17 @@ export async function serveSite(pages: string | Readonly<Record<string, string>>
 type Signal = 'KILL' | 'STOP' | 'CONT'
 export const signal = (pid: number, name: Signal): void => { try { process.kill(pid, `SIG${name}`) } catch { /* gone already */ } }
 
+/** Where a browser says that it can be driven. */
+export const listening = (child: ChildProcess, what: RegExp): Promise<string> => new Promise((resolve, reject) => {
+  let text = ''
+  child.stderr?.on('data', (chunk: Buffer) => {
+    if (text.length < 10_000) text += chunk.toString()
+    const match = what.exec(text)
+    if (match?.[1]) resolve(match[1])
+  })
+  child.on('exit', () => { reject(new Error(`The browser ended before it listened: ${text}`)) })
+})
+
 /** A page and the process that renders it. */
 export interface Tab { readonly page: Page; readonly pid: number }
 
@@ -117,16 +128,7 @@ export class KillableBrowser {
       '--disable-features=SpareRendererForSitePerProcess', 'about:blank',
     ], { stdio: ['ignore', 'ignore', 'pipe'], detached: true })
     this.#process = child
-    const endpoint = await new Promise<string>((resolve, reject) => {
-      let text = ''
-      child.stderr?.on('data', (chunk: Buffer) => {
-        if (text.length < 10_000) text += chunk.toString()
-        const match = /DevTools listening on (ws:\S+)/.exec(text)
-        if (match?.[1]) resolve(match[1])
-      })
-      child.on('exit', () => { reject(new Error(`Chromium ended before it listened: ${text}`)) })
-    })
-    this.#browser = await chromium.connectOverCDP(endpoint)
+    this.#browser = await chromium.connectOverCDP(await listening(child, /DevTools listening on (ws:\S+)/))
     return this.#browser
   }
 
