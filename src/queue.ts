@@ -180,34 +180,42 @@ export type PushItemOf<M extends QueueMap, Q extends QueueName<M>> =
 
 export interface Queue<M extends QueueMap = QueueMap> {
   readonly name: string
-  /** Resolves with the id once the job is committed. */
+  /** Resolves with the id once the job is committed. Rejects with VALIDATION, QUOTA or STORAGE: nothing is stored then, unless `details.unknown` says that it cannot be known. */
   push<Q extends QueueName<M>, N extends JobName<M, Q>>(queue: Q, name: N, data: M[Q][N], options?: PushOptions): Promise<string>
   /** All or nothing, in one transaction; ids in order. */
   pushMany<Q extends QueueName<M>>(queue: Q, items: ReadonlyArray<PushItemOf<M, Q>>): Promise<string[]>
-  /** Claims up to `count` jobs for this page to run by itself; each needs `ack` or `fail` within `leaseMs`, or a heartbeat. */
+  /** Claims up to `count` jobs (1..1000, default 1) for this page to run by itself, waiting up to `waitMs` (default 0) for the first; each needs `ack` or `fail` within `leaseMs` (1000.., default 30 000), or a heartbeat. */
   pull<Q extends QueueName<M>>(queue: Q, count?: number, options?: { readonly leaseMs?: number; readonly waitMs?: number }): Promise<Array<JobOf<M, Q>>>
+  /** Rejects with STALE_LEASE when the lease is over: nothing is changed then. */
   ack(job: Job | string, result?: unknown): Promise<void>
-  /** One transaction; refused ones are named, the others done. */
+  /** One transaction; those whose lease is over are named, the others done. A result that cannot be stored refuses the call. */
   ackMany(jobs: ReadonlyArray<Job | string | { readonly job: Job | string; readonly result?: unknown }>): Promise<BulkResult>
+  /** A failed attempt; `runAt` (epoch ms) is when the next one is due. */
   fail(job: Job | string, error: unknown): Promise<FailResult>
+  /** Renews the lease for another `leaseMs`. */
   heartbeat(job: Job | string): Promise<void>
+  /** 0..100, and a message of ≤ 1 KiB; renews the lease. */
   progress(job: Job | string, percent: number, message?: string): Promise<void>
   /** Gives a pulled job back; counts nothing. */
   release(job: Job | string): Promise<void>
   /** Gives a pulled job back for `ms`; not a failure. */
   snooze(job: Job | string, ms: number): Promise<void>
+  /** Runs jobs in this page from now on. With handlers by name, only jobs of these names are claimed. */
   process<Q extends QueueName<M>>(queue: Q, handler: Handler<JobOf<M, Q>> | Handlers<M, Q>, options?: ProcessOptions): Promise<Processor>
   /** An HTTP request as a job; relative URLs are resolved against the page. */
   fetch(input: string | URL, init?: FetchInit, options?: FetchOptions): Promise<string>
-  /** The job's result, also after a reload or from another tab; rejects when it is dead or cancelled. */
+  /** The job's result, also after a reload or from another tab. Rejects with INVALID_STATE when it is dead or cancelled, NOT_FOUND when it is gone, TIMEOUT after `timeoutMs` (default: never), or with the signal's reason. */
   waitFor(id: string, options?: { readonly signal?: AbortSignal; readonly timeoutMs?: number }): Promise<unknown>
   cancel(id: string, options?: { readonly reason?: string; readonly ifNotStarted?: boolean }): Promise<{ readonly was: State }>
-  /** A delayed job runs now, in its place. */
+  /** A delayed job runs now, in its place. `INVALID_STATE` for an active or ended one. */
   promote(id: string): Promise<void>
+  /** Changes a job that has not started; `runAt` in epoch ms, one in the past means now. */
   update(id: string, patch: { readonly data?: unknown; readonly priority?: number; readonly runAt?: number }): Promise<void>
   /** A dead, cancelled or completed job runs again, with fresh attempts and optionally edited data. */
   retry(id: string, edit?: { readonly data?: unknown; readonly options?: PushOptions }): Promise<void>
+  /** The job is gone; a running one is cancelled, and gone when its handler has ended. */
   remove(id: string): Promise<void>
+  /** Each by itself, a few hundred a transaction; an empty filter means every job. */
   retryAll(filter: Filter): Promise<BulkResult>
   removeAll(filter: Filter): Promise<BulkResult>
   get(id: string): Promise<Job | undefined>
@@ -216,14 +224,14 @@ export interface Queue<M extends QueueMap = QueueMap> {
   stats(queue?: QueueName<M>): Promise<Stats>
   queues(): Promise<string[]>
   configure(queue: QueueName<M>, settings: QueueSettings): Promise<void>
-  /** Stops claims in every tab, not pushes; stored. */
+  /** Stops claims in every tab, not pushes; stored. `until`: epoch ms, default: until `resume`. */
   pause(queue: QueueName<M>, options?: { readonly until?: number }): Promise<void>
   resume(queue: QueueName<M>): Promise<void>
   on<T extends EventType | '*'>(event: T, listener: (event: QueueEvent) => void): () => void
   events(options?: { readonly queue?: string; readonly types?: readonly EventType[]; readonly signal?: AbortSignal }): AsyncIterable<QueueEvent>
   /** How the storage is. `persist`: asks the browser first to exempt this origin from eviction (only a page can). */
   storage(options?: { readonly persist?: boolean }): Promise<StorageHealth>
-  /** Recounts and cross-checks everything that is stored. With `repair`, makes what does not fit together fit, in one transaction. */
+  /** Recounts and cross-checks where jobs are and what counts them. With `repair`, makes what does not fit together fit, in one transaction. */
   verify(options?: { readonly repair?: boolean }): Promise<VerifyReport>
   /** Every job that can still be read, from a database that may be damaged. */
   salvage(): Promise<SalvageReport>
