@@ -22,7 +22,7 @@ export interface Weather {
 export const FAIR: Weather = { request: () => ({ kind: 'ok' }), commit: () => ({ kind: 'ok' }), open: () => ({ kind: 'ok' }) }
 
 /** How long a browser watches a transaction that does nothing. */
-const GIVEN_UP_MS = 60_000
+export const GIVEN_UP_MS = 60_000
 
 type Handler = ((event: unknown) => void) | null
 interface RawRequest { readyState: string; result: unknown; error: unknown; onsuccess: Handler; onerror: Handler }

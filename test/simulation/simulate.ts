@@ -8,7 +8,7 @@ import type { Held } from '../../src/store/operations.ts'
 import { openStore } from '../../src/store/store.ts'
 import { verify } from '../../src/store/verify.ts'
 import { faults } from '../unit/support/database.ts'
-import { Database, FAIR, type CommitFate, type Fate, type Weather } from './database.ts'
+import { Database, FAIR, GIVEN_UP_MS, type CommitFate, type Fate, type Weather } from './database.ts'
 import { createHandlers, createServer, planOf, type Data } from './handlers.ts'
 import { Monitor } from './monitor.ts'
 import { Tab, type ProcessorSpec, type Surroundings } from './tab.ts'
@@ -265,7 +265,7 @@ class Life {
       case 'wait': await world.advance(random.between(1500, 35_000)); break
       case 'jump': { const ms = random.pick([-YEAR, YEAR, -60_000, 60_000]); world.jump(ms); world.log(`the clock jumps by ${ms}`); break }
       case 'sleep': { const ms = random.between(1000, 12 * 3_600_000); world.jump(ms); world.log(`it sleeps for ${ms}`); break }
-      case 'freeze': if (random.chance(0.3) || !tab.realms.some((realm) => this.database.busy(realm))) { tab.freeze(true); world.log(`${tab.me} freezes`) } break
+      case 'freeze': if (random.chance(0.3) || !tab.realms.some((realm) => this.database.busy(realm))) { this.#freeze(tab) } break
       case 'thaw': for (const one of tabs) if (one.page.frozen) { one.freeze(false); world.log(`${one.me} thaws`); break } break
       case 'crashTab': world.kill(tab.page); break
       case 'crashWorker': for (const realm of tab.realms) world.kill(realm); break
@@ -288,6 +288,14 @@ class Life {
       case 'verify': await this.#verify(); break
     }
     this.#maxWall = Math.max(this.#maxWall, world.wall)
+  }
+
+  /** A frozen tab may hold up the others, until the browser ends what it has under way. */
+  #freeze(tab: Tab): void {
+    const { world, database } = this
+    tab.freeze(true)
+    world.log(`${tab.me} freezes`)
+    world.after(world.storage, GIVEN_UP_MS, () => { for (const realm of tab.realms) if (realm.frozen) database.abortAll(realm) })
   }
 
   /** What the store itself says of what is stored; in a realm of its own, in fair weather. */

@@ -27,6 +27,8 @@ export async function act(work: Work, id: string, seq: number, event: JobEvent, 
   const { job } = place
   const active = place.room === 'leases' ? { ...job, state: 'active' as const } : job
   if (options.ifNotStarted && place.room === 'leases') throw invalidState(active, event.type)
+  // One that had ended, and runs again by now, is not what was meant.
+  if (options.seen && isFinal(options.seen) && options.seen !== active.state) throw invalidState(active, event.type)
   const outcome = transition(active, event, work.now)
   if (outcome.kind === 'refused') throw invalidState(active, event.type)
   if (outcome.kind === 'ignored') return active
