@@ -54,8 +54,8 @@ export function createCalls({ engine, clock, connectivity, client, say, port, re
   /** An operation whose answer is `reply` of what it returns. */
   const commitAs = <T, R>(id: number, operation: Omit<Operation<T>, 'call'>, reply: (value: T) => R): Promise<R> => commit(id, operation, reply).then(reply)
 
-  const onQueue = <T>(call: number, queue: string, run: Operation<T>['run'], rooms?: Operation<T>['rooms']): Promise<T> =>
-    commit(call, { needs: [['queues', limits.checkQueue(queue)]], run, ...(rooms && { rooms }) })
+  const onQueue = <T>(call: number, queue: string, run: Operation<T>['run'], more: Partial<Operation<T>> = {}): Promise<T> =>
+    commit(call, { needs: [['queues', limits.checkQueue(queue)]], run, ...more })
 
   const act = <R = undefined>(call: number, id: unknown, event: JobEvent, options: operations.ActOptions = {}, reply: (job: Job) => R = () => undefined as R): Promise<R> => {
     const seq = checkedSeq(id)
@@ -97,7 +97,7 @@ export function createCalls({ engine, clock, connectivity, client, say, port, re
       const looking = space.take(roomOf(jobs))
       // Waiting for nothing would still let later calls go first.
       if (looking) await looking
-      return onQueue(call, queue, (work) => operations.push(work, queue, jobs), operations.PUSH_ROOMS)
+      return onQueue(call, queue, (work) => operations.push(work, queue, jobs), { rooms: operations.PUSH_ROOMS, grows: true })
     },
 
     async pull(call, queue: string, count: number, options: { leaseMs?: number; waitMs?: number } = {}) {
@@ -252,7 +252,7 @@ export function createCalls({ engine, clock, connectivity, client, say, port, re
       const jobs = part.map(({ job }) => job)
       const looking = space.take(roomOf(jobs))
       if (looking) await looking
-      const run = await committer.submit({ needs: [['queues', queue]], rooms: operations.PUSH_ROOMS, run: (work) => operations.push(work, queue, jobs), call: { ids: calls, reply: (value) => value } })
+      const run = await committer.submit({ needs: [['queues', queue]], rooms: operations.PUSH_ROOMS, grows: true, run: (work) => operations.push(work, queue, jobs), call: { ids: calls, reply: (value) => value } })
       say({ t: 'pushed', ids: calls, run })
     }
     if (good.length === 0) return

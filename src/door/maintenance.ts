@@ -16,7 +16,7 @@ const token = (): string => crypto.randomUUID()
 async function using<T>(name: string, use: (store: Store) => Promise<T>): Promise<T> {
   const store = openStore(name, {
     factory: indexedDB, client: `maintenance-${token()}`, durability: 'strict', after: (ms, call) => clock.after(ms, call),
-    env: () => ({ now: clock.now(), random: Math.random, token, heard: false }), committed() {}, health() {}, outdated() {},
+    env: () => ({ now: clock.now(), random: Math.random, token, heard: false }), committed() {}, health() {}, outdated() {}, full() {},
   })
   try { return await use(store) } catch (error) { throw storageError(error) } finally { await store.close() }
 }

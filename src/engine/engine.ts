@@ -16,7 +16,7 @@ import { keyOf } from '../runner/key.ts'
 import type { RunEnding } from '../runner/runner.ts'
 import type { Committed } from '../store/committer.ts'
 import * as operations from '../store/operations.ts'
-import { getJob, wasGiven, readBox, readGeneration, readLeases } from '../store/reads.ts'
+import { getJob, wasGiven, readBox, readLeases, readMeta } from '../store/reads.ts'
 import type { LeaseRow, QueueRow } from '../store/schema.ts'
 import { openStore, type Store } from '../store/store.ts'
 import type { Env } from '../store/work.ts'
@@ -82,6 +82,7 @@ export interface Engine {
 export const LEASE_MS = 30_000
 const RETRY_SETTLE_MS = 250
 const POLL_MS = 1000
+const FULL_MS = 60_000
 
 /** The data of an operation, not the state of the storage, is what could not be stored. */
 const refusedByStorage = (error: unknown): boolean => isHoldfastError(error) && error.code === 'STORAGE' && String(error.details['name']).startsWith('Data')
@@ -100,6 +101,8 @@ export function createEngine(options: EngineOptions): Engine {
   let closed = false
   let suspended = false
   let degraded: string | undefined
+  /** When it was last told that the storage is full, in awake ms. */
+  let fullAt = -Infinity
 
   const env = (): Env => ({ now: clock.now(), random, token, heard: listening || othersListen })
   const store = openStore(name, {
@@ -109,6 +112,11 @@ export function createEngine(options: EngineOptions): Engine {
       say([{ type: degraded === undefined ? 'recovered' : 'degraded', at: clock.now(), ...present({ message: degraded }) }])
     },
     outdated() { say([{ type: 'outdated', at: clock.now() }]) },
+    full() {
+      if (clock.awake() < fullAt + FULL_MS) return
+      fullAt = clock.awake()
+      say([{ type: 'storage-low', at: clock.now() }])
+    },
   })
   const { committer, connection } = store
   const channel: Channel = options.channel(`holdfast:${name}`, heard)
@@ -462,8 +470,8 @@ export function createEngine(options: EngineOptions): Engine {
 
     async health() {
       await space.look()
-      const made = await readGeneration(connection).catch(() => generation)
-      return present({ state: degraded === undefined ? 'ok' as const : 'degraded' as const, reason: degraded, ...space.estimate, low: space.low, durability: options.durability, generation: made ?? '' })
+      const meta = await readMeta(connection).catch(() => undefined)
+      return present({ state: degraded === undefined ? 'ok' as const : 'degraded' as const, reason: degraded, ...space.estimate, low: space.low || meta?.full === true, durability: options.durability, generation: meta?.generation ?? generation ?? '' })
     },
 
     async close() {

@@ -115,6 +115,8 @@ export function createUpkeep({ name, store: { connection, committer }, clock, lo
     if (aged) {
       pruneAt = awake + PRUNE_MS
       await forgetReceipts(state)
+      // Not in the first moments, which are somebody's start.
+      if (!state.reserve && awake >= PRUNE_MS) await committer.submit({ grows: true, run: operations.keepReserve }).catch(() => {})
     }
     const { completed, cancelled, dead } = operations.RETENTION
     for (const { queue, counts } of state.queues) {

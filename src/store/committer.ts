@@ -8,7 +8,7 @@ import type { Job } from '../core/job.ts'
 import type { QueueEvent } from '../queue.ts'
 import { isOwnFault, type Connection } from './connection.ts'
 import { receiptOf } from './reads.ts'
-import { ROOMS, type ReceiptRow, type Room } from './schema.ts'
+import { RESERVE, ROOMS, type ReceiptRow, type Room } from './schema.ts'
 import type { Key } from './tx.ts'
 import { Work, type Env, type Memory } from './work.ts'
 
@@ -20,6 +20,8 @@ export interface Operation<T> {
   readonly ending?: boolean
   /** All that it may touch; default: every room. `meta` is always among them, so that no two transactions of any tabs overlap. */
   readonly rooms?: readonly Room[]
+  /** It stores more than it frees, so it may not use what is kept for the ends of stored jobs. */
+  readonly grows?: boolean
   /** Looks up by index, so it needs a transaction in which nothing is pending. */
   readonly alone?: boolean
   /** May be lost by a power failure: heartbeats, progress, logs. */
@@ -53,6 +55,7 @@ type Outcome = { readonly ok: true; readonly value: unknown } | { readonly ok: f
 const replyOf = (call: NonNullable<Operation<unknown>['call']>, outcome: Outcome): unknown =>
   outcome.ok ? { value: call.reply(outcome.value) } : { error: toEnvelope(outcome.error) }
 
+const isFull = (error: unknown): boolean => error instanceof Error && error.name === 'QuotaExceededError'
 const UNKNOWN = 'The database failed, and cannot say whether this was stored'
 
 export function storageError(error: unknown): HoldfastError {
@@ -79,6 +82,8 @@ export interface CommitterOptions {
   readonly committed: (committed: Committed) => void
   /** The storage cannot be used; without an error: it can again. */
   readonly health: (trouble?: unknown) => void
+  /** The origin's storage is full. */
+  readonly full: () => void
 }
 
 const TRIES = 3
@@ -88,7 +93,7 @@ const MAX_GROUP = 5000
 const scopeOf = (group: readonly Waiting[]): Room[] =>
   group.every(({ operation }) => operation.rooms) ? [...new Set<Room>(['meta', 'receipts', ...group.flatMap(({ operation }) => operation.rooms ?? [])])] : [...ROOMS]
 
-export function createCommitter(connection: Connection, { client, env, strict, sleep, committed, health }: CommitterOptions): Committer {
+export function createCommitter(connection: Connection, { client, env, strict, sleep, committed, health, full }: CommitterOptions): Committer {
   const waiting: Waiting[] = []
   let running: Promise<void> | undefined
   /** What the client has not confirmed. */
@@ -128,16 +133,20 @@ export function createCommitter(connection: Connection, { client, env, strict, s
     let trouble: unknown
     /** What was asked for, and may have been done all the same. */
     let sent: Done | undefined
+    let eased = false
     for (let n = 1; n <= (ill ? 1 : TRIES); n++) {
       if (n > 1) await sleep(25 * 4 ** n)
       try {
-        const done = sent && await wasApplied(stamp) ? sent : await attempt(group, stamp, (what) => { sent = what })
+        const done = sent && await wasApplied(stamp) ? sent : await attempt(group, stamp, eased, (what) => { sent = what })
         if (ill) { ill = false; health() }
         conclude(group, done)
         return
       } catch (error) {
         memory = undefined
-        if (isOwnFault(error)) throw error
+        if (isFull(error)) full()
+        // What is stored must be able to end: its room is given up once, and pushes wait until it is back.
+        if (isFull(error) && !eased && group.every(({ operation }) => !operation.grows)) { await easeStorage(); eased = true; n-- }
+        else if (isOwnFault(error)) throw error
         trouble = error
       }
     }
@@ -145,18 +154,24 @@ export function createCommitter(connection: Connection, { client, env, strict, s
     throw sent ? new HoldfastError('STORAGE', UNKNOWN, { unknown: true }, trouble) : trouble
   }
 
+  const easeStorage = (): Promise<void> => connection.use(['payloads'], async (tx) => {
+    tx.raw.objectStore('payloads').delete(RESERVE)
+    tx.raw.commit()
+    await tx.done
+  }, 'readwrite')
+
   /** Whether the last commit of this realm is that of `stamp`. Asks after whatever is still on its way. */
   const wasApplied = (stamp: string): Promise<boolean> => connection.use(['meta', 'receipts'], async (tx) => (await receiptOf(tx, client))?.commit === stamp)
 
-  async function attempt(group: readonly Waiting[], stamp: string, sending: (done: Done) => void): Promise<Done> {
+  async function attempt(group: readonly Waiting[], stamp: string, eased: boolean, sending: (done: Done) => void): Promise<Done> {
     const remembered = undisturbed && memory && group.every(({ operation: { needs, alone } }) => !alone && needs?.every(([room, key]) => memory && Work.remembers(memory, room, key))) ? memory : undefined
-    const done = (remembered && await transact(group, stamp, sending, remembered)) ?? await transact(group, stamp, sending, undefined)
+    const done = (remembered && await transact(group, stamp, eased, sending, remembered)) ?? await transact(group, stamp, eased, sending, undefined)
     if (!done) throw new Error('read afresh, yet out of date')
     return done
   }
 
   /** One transaction; undefined when what was remembered turned out to be out of date, so that nothing was done. */
-  function transact(group: readonly Waiting[], stamp: string, sending: (done: Done) => void, remembered: Memory | undefined): Promise<Done | undefined> {
+  function transact(group: readonly Waiting[], stamp: string, eased: boolean, sending: (done: Done) => void, remembered: Memory | undefined): Promise<Done | undefined> {
     const durability = strict && !group.every(({ operation }) => operation.relaxed) ? 'strict' : 'relaxed'
     return connection.use(scopeOf(group), async (tx) => {
       const work = new Work(tx, env(), remembered)
@@ -164,6 +179,7 @@ export function createCommitter(connection: Connection, { client, env, strict, s
       unchanged.catch(() => {})
       try {
         const outcomes = await run(work, group)
+        if (eased) work.put('meta', 'main', { ...work.meta, full: true })
         work.flush({ client, commit: stamp, at: work.now, replies: repliesWith(group, outcomes) })
         if (!await unchanged) { tx.raw.abort(); return undefined }
         const done = { outcomes, work }

@@ -5,7 +5,7 @@ import { present } from '../core/present.ts'
 import type { Counts, QueueStats } from '../queue.ts'
 import { isOwnFault, type Connection } from './connection.ts'
 import { locate } from './rooms.ts'
-import { ROOMS, type LeaseRow, type QueueRow, type ReceiptRow, type Room } from './schema.ts'
+import { RESERVE, ROOMS, type LeaseRow, type MetaRow, type QueueRow, type ReceiptRow, type Room } from './schema.ts'
 import type { Tx } from './tx.ts'
 import { emptyCounts } from './work.ts'
 
@@ -34,7 +34,7 @@ export async function getJob(connection: Connection, id: string): Promise<Job | 
 export const wasGiven = (connection: Connection, id: string): Promise<boolean> =>
   read(connection, async (tx) => (seqOf(id) ?? Infinity) < ((await tx.get('meta', 'main'))?.next ?? 0), ['meta'])
 
-export const readGeneration = (connection: Connection): Promise<string | undefined> => read(connection, async (tx) => (await tx.get('meta', 'main'))?.generation, ['meta'])
+export const readMeta = (connection: Connection): Promise<MetaRow | undefined> => read(connection, (tx) => tx.get('meta', 'main'), ['meta'])
 
 /** Of a processor's leased jobs the first `has` run, since it starts them in order; what was pulled by hand counts as running. */
 export function isStarted(queue: QueueRow | undefined, lease: LeaseRow, seq: number): boolean {
@@ -77,21 +77,23 @@ export interface Outlook {
   /** Heartbeats by owner. */
   readonly owners: ReadonlyMap<string, number>
   readonly receipts: readonly ReceiptRow[]
+  /** What is kept for the ends of stored jobs is there. */
+  readonly reserve: boolean
 }
 
 export function outlook(connection: Connection, now: number): Promise<Outlook> {
   return read(connection, async (tx) => {
-    const [[delayed], [ahead], [expiry], origins, queues, leases, owners, receipts] = await Promise.all([
-      tx.allBy('delayed', 'runAt', null, 1), tx.allBy('delayed', 'since', IDBKeyRange.lowerBound(now, true), 1), tx.keys('expiries', null, 1), tx.all('origins'), tx.all('queues'), tx.all('leases'), tx.all('owners'), tx.all('receipts'),
+    const [[delayed], [ahead], [expiry], origins, queues, leases, owners, receipts, [reserve]] = await Promise.all([
+      tx.allBy('delayed', 'runAt', null, 1), tx.allBy('delayed', 'since', IDBKeyRange.lowerBound(now, true), 1), tx.keys('expiries', null, 1), tx.all('origins'), tx.all('queues'), tx.all('leases'), tx.all('owners'), tx.all('receipts'), tx.keys('payloads', RESERVE, 1),
     ])
     const pauses = queues.map(({ paused, pausedUntil }) => paused ? pausedUntil ?? Infinity : Infinity)
     return {
       // A wait that begins in the future was begun before the clock was set back: that is to be mended now.
       at: ahead || origins.some(({ since }) => since > now) ? now : Math.min(delayed?.runAt ?? Infinity, expiry?.[0] ?? Infinity, ...pauses),
       originsAt: Math.min(Infinity, ...origins.map(({ retryAt, failures }) => failures > 0 ? retryAt : Infinity)),
-      queues, leases, owners: new Map(owners.map(({ owner, beats }) => [owner, beats])), receipts,
+      queues, leases, owners: new Map(owners.map(({ owner, beats }) => [owner, beats])), receipts, reserve: reserve !== undefined,
     }
-  }, ['delayed', 'expiries', 'origins', 'queues', 'leases', 'owners', 'receipts'])
+  }, ['delayed', 'expiries', 'origins', 'queues', 'leases', 'owners', 'receipts', 'payloads'])
 }
 
 export const readLeases = (connection: Connection, owner: string): Promise<LeaseRow[]> =>

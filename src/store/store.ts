@@ -21,12 +21,14 @@ export interface StoreOptions {
   /** The storage cannot be used; without an error: it can again. */
   readonly health: (trouble?: unknown) => void
   readonly outdated: () => void
+  /** The origin's storage is full. */
+  readonly full: () => void
 }
 
-export function openStore(name: string, { factory, client, durability, env, after, committed, health, outdated }: StoreOptions): Store {
+export function openStore(name: string, { factory, client, durability, env, after, committed, health, outdated, full }: StoreOptions): Store {
   const connection = connect(name, { factory, generation: () => env().token(), after, outdated })
   const committer = createCommitter(connection, {
-    client, env, strict: durability === 'strict', committed, health, sleep: (ms) => new Promise((resolve) => { after(ms, resolve) }),
+    client, env, strict: durability === 'strict', committed, health, full, sleep: (ms) => new Promise((resolve) => { after(ms, resolve) }),
   })
   return {
     connection, committer,

@@ -85,6 +85,34 @@ test('a quota that the browser hides: the push that does not fit is refused, not
   await browser.dispose()
 })
 
+test('a quota that small pushes use up to the last byte: what is stored is ended out of the reserve, and pushes go on when it is back', async () => {
+  const browser = new KillableBrowser()
+  const { tab, setQuota } = await limited(browser)
+  const reserved = (): Promise<number> => tab.realm.evaluate(({ queue }) => new Promise<number>((resolve) => {
+    const open = indexedDB.open(`holdfast:${queue.name}`)
+    open.onsuccess = () => {
+      const keys = open.result.transaction('payloads').objectStore('payloads').getAllKeys(0)
+      keys.onsuccess = () => { resolve(keys.result.length); open.result.close() }
+    }
+  }))
+  // The reserve is laid by when a tab has been open for a while.
+  await expect.poll(reserved, { timeout: 30_000 }).toBe(1)
+  const filled = await fill(tab, 4000, 20_000)
+  expect(filled).toMatchObject({ refused: 'QUOTA' })
+  expect(filled.ids.length).toBeGreaterThan(1000)
+  expect(await endSome(tab, 20)).toEqual(OKS(20))
+  expect((await fill(tab, 4000, 1)).refused).toBe('QUOTA')
+  expect(await endSome(tab, 20)).toEqual(OKS(20))
+  expect(await missing(tab, filled.ids)).toEqual([])
+  expect(await faults(tab)).toEqual([])
+  expect(await tab.realm.evaluate(({ kept }) => kept['heard'] as string[])).toContain('storage-low')
+  expect(await tab.realm.evaluate(({ queue }) => queue.storage())).toMatchObject({ low: true })
+  await setQuota(200_000_000)
+  await expect.poll(async () => (await fill(tab, 4000, 1)).refused, { timeout: 30_000 }).toBe('')
+  console.info(`small pushes: ${filled.ids.length} of 4 kB into 24 MB, 40 ended out of the reserve`)
+  await browser.dispose()
+})
+
 /** A small disk of its own; undefined where none may be mounted. */
 function smallDisk(megabytes: number): { readonly folder: string; unmount(): void } | undefined {
   const folder = mkdtempSync(join(tmpdir(), 'holdfast-disk-'))

@@ -305,7 +305,7 @@ class Life {
     const realm = world.realm(world.id('checker-'))
     database.weather = FAIR
     const store = openStore(NAME, {
-      factory: database.factory(realm), client: realm.name, durability: 'strict', after: (ms, call) => world.after(realm, ms, call), committed() {}, health() {}, outdated() {},
+      factory: database.factory(realm), client: realm.name, durability: 'strict', after: (ms, call) => world.after(realm, ms, call), committed() {}, health() {}, outdated() {}, full() {},
       env: () => ({ now: world.wall, random: () => 0.5, token: () => world.id('token-'), heard: false }),
     })
     let done = false

@@ -1,4 +1,5 @@
 /** Pushing: jobs become stored, numbered and named. */
+import { HoldfastError } from '../../core/errors.ts'
 import { makeId, type IdRun } from '../../core/id.ts'
 import type { Job } from '../../core/job.ts'
 import { createJob, type NewJob } from '../../core/push.ts'
@@ -6,6 +7,7 @@ import { appendNew, count, summonAhead } from '../rooms.ts'
 import type { Work } from '../work.ts'
 
 export async function push(work: Work, queue: string, items: readonly NewJob[]): Promise<IdRun> {
+  if (work.meta.full) throw new HoldfastError('QUOTA', 'The storage of this origin is full; what is left is for the results of stored jobs. Nothing was stored')
   const stored = await work.queue(queue)
   const row = !stored.http && items.some(({ http }) => http) ? { ...stored, http: true as const } : stored
   const first = work.numbers(items.length)

@@ -1,6 +1,7 @@
 /** What time does: promotes, expires, prunes. Each needs a transaction of its own. */
 import { transition } from '../../core/transition.ts'
 import { count, enter, forget, leave, locate } from '../rooms.ts'
+import { RESERVE } from '../schema.ts'
 import type { Work } from '../work.ts'
 import { settleOutcome } from './end.ts'
 import { gateEvent } from './gates.ts'
@@ -66,4 +67,13 @@ export async function prune(work: Work, queue: string): Promise<boolean> {
   for (const job of old) { row = await leave(work, row, { room: 'dead', job }); forget(work, job) }
   if (row !== before) work.putQueue(row)
   return more || old.length === UPKEEP_BATCH
+}
+
+const RESERVE_WORDS = 524_288
+
+/** Keeps 2 MiB in which what is stored can end when nothing else fits any more. Bytes of chance, since others could be compressed. */
+export async function keepReserve(work: Work): Promise<void> {
+  work.put('payloads', RESERVE, { seq: RESERVE, data: Uint32Array.from({ length: RESERVE_WORDS }, () => work.env.random() * 2 ** 32) })
+  const { full: _full, ...meta } = work.meta
+  work.put('meta', 'main', meta)
 }

@@ -21,7 +21,7 @@ export function testStore(name: string, { now = () => NOW, committed = () => {} 
   const store = openStore(name, {
     client: 'page', durability: 'strict', env: () => ({ now: now(), random: () => 0.5, token: () => `token ${++tokens}`, heard: true }),
     factory: indexedDB, after: (ms, call) => { const timer = setTimeout(call, ms).unref(); return () => { clearTimeout(timer) } },
-    committed(all) { heard.push(all); committed() }, health(trouble) { if (trouble !== undefined) failures.push(trouble) }, outdated() {},
+    committed(all) { heard.push(all); committed() }, health(trouble) { if (trouble !== undefined) failures.push(trouble) }, outdated() {}, full() {},
   })
   return { ...store, heard, failures }
 }
