@@ -388,7 +388,8 @@ export function createEngine(options: EngineOptions): Engine {
       await adoptLeases(processor)
       // Only now may anything else be claimed for it.
       processors.set(id, processor)
-      await checkLeases(owner)
+      // It claims from here on, so it must not be refused any more.
+      void checkLeases(owner).catch(() => {})
       pump(processor)
     },
 

@@ -103,6 +103,28 @@ it('the jobs of a claim whose answer was lost run, though no claim comes after i
   })
 })
 
+it('a processor that was refused claims nothing', async () => {
+  // Of the reads that come with it each fails in turn.
+  for (let failing = 0; failing < 12; failing++) {
+    const one = begin()
+    const { world, database, monitor, open, pushed } = one
+    await told(one, async () => {
+      const tab = open()
+      await world.advance(100)
+      let reads = 0
+      // All tries of the one after those that went well.
+      database.weather = { ...FAIR, request: (_realm, write) => ({ kind: !write && reads++ >= failing && reads <= failing + 2 ? 'fail' : 'ok' }) }
+      let answer = ''
+      tab.process({ queue: Q, concurrency: 1 }).then(() => { answer = 'done' }, () => { answer = 'refused' })
+      await world.advance(4000)
+      void pushed(tab, 'job')
+      await world.advance(1000)
+      const states = [...monitor.now.values()].map(({ job }) => job.state)
+      expect(states, `${failing}: ${answer}`).toEqual([answer === 'done' ? 'completed' : 'waiting'])
+    })
+  }
+})
+
 it('removeAll leaves alone what had ended when it looked, and runs again when it comes to it', async () => {
   const { committer: c, close } = testStore('found-removeAll')
   await c.submit(push('a'))
