@@ -433,10 +433,12 @@ export function createEngine(options: EngineOptions): Engine {
       }
       const look = (job?: Job): void => {
         if (job) { done(() => { resolve(job) }); return }
-        getJob(connection, id).then((found) => {
-          if (!found) void wasGiven(connection, id).then((given) => { done(() => { reject(operations.notFound(id, given)) }) })
-          else if (isFinal(found.state)) done(() => { resolve(found) })
-        }, () => {})
+        getJob(connection, id).then(async (found) => {
+          if (!found) {
+            const given = await wasGiven(connection, id)
+            done(() => { reject(operations.notFound(id, given)) })
+          } else if (isFinal(found.state)) done(() => { resolve(found) })
+        }).catch(() => {})
       }
       const aborted = (): void => { done(() => { reject(signal.reason as Error) }) }
       // Other tabs tell by channel; where they cannot, looking tells.

@@ -1,6 +1,6 @@
 /** Faults that the simulation found, each as short as it can be told: they stay away. */
 import { expect, it } from 'vitest'
-import type { IdRun } from '../../src/core/id.ts'
+import { idsOf, type IdRun } from '../../src/core/id.ts'
 import type { Job } from '../../src/core/job.ts'
 import { handlerAttempt } from '../../src/runner/handler.ts'
 import * as operations from '../../src/store/operations.ts'
@@ -123,6 +123,35 @@ it('a processor that was refused claims nothing', async () => {
       expect(states, `${failing}: ${answer}`).toEqual([answer === 'done' ? 'completed' : 'waiting'])
     })
   }
+})
+
+it('waitFor of a job that is gone is answered, whichever read of it fails', async () => {
+  const uncaught: unknown[] = []
+  const lost = (error: unknown): void => { uncaught.push(error) }
+  process.on('unhandledRejection', lost)
+  for (let failing = 0; failing < 14; failing++) {
+    const one = begin()
+    const { world, database, monitor, open, pushed } = one
+    await told(one, async () => {
+      const tab = open()
+      let id = ''
+      void pushed(tab, 'job').then((run) => { id = idsOf(run)[0] ?? '' })
+      await world.advance(100)
+      monitor.removable.add(id)
+      void tab.call('remove', id)
+      await world.advance(100)
+      let reads = 0
+      // Twice: it is tried again.
+      database.weather = { ...FAIR, request: (_realm, write) => ({ kind: !write && reads++ >= failing && reads <= failing + 2 ? 'fail' : 'ok' }) }
+      let answer = ''
+      tab.waitFor(id, 60_000).then(() => { answer = 'ended' }, (error: Error) => { answer = error.name })
+      await world.advance(30_000)
+      expect(answer).toBe('NotFoundError')
+    })
+  }
+  await new Promise((resolve) => { setTimeout(resolve, 5) })
+  process.off('unhandledRejection', lost)
+  expect(uncaught).toEqual([])
 })
 
 it('removeAll leaves alone what had ended when it looked, and runs again when it comes to it', async () => {
