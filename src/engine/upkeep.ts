@@ -83,11 +83,11 @@ export function createUpkeep({ name, store: { connection, committer }, clock, lo
 
   /** Does what is due, and says when to look again. */
   async function look(): Promise<number> {
+    const asked = clock.awake()
     const state = await outlook(connection, clock.now())
-    // After reading: what has been waited for is no silence of those who were read of.
-    const elapsed = clock.awake() - lastAwake
-    lastAwake += elapsed
-    awake += Math.min(elapsed, 2 * TICK_MS)
+    // Without the time that reading took: what came meanwhile has not been seen, so it is no silence either.
+    awake += Math.min(asked - lastAwake, 2 * TICK_MS)
+    lastAwake = clock.awake()
     watch(ownersOf(state))
     const silentIn = await expireSilent(state.leases, state.owners)
     await heartbeats(state)
@@ -165,7 +165,7 @@ export function createUpkeep({ name, store: { connection, committer }, clock, lo
       for (const seq of lease.left) {
         const id = `${lease.box}:${seq}`
         current.add(id)
-        const count = lease.processor === undefined ? lease.beats?.[seq] ?? 0 : beats.get(lease.owner) ?? 0
+        const count = (lease.beats?.[seq] ?? 0) + (lease.processor === undefined ? 0 : beats.get(lease.owner) ?? 0)
         const old = seen.get(id)
         if (!old || old.beats !== count) seen.set(id, { beats: count, since: awake })
         else if (awake - old.since >= lease.leaseMs) silent.push(seq)

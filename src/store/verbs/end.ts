@@ -147,7 +147,7 @@ export async function expireLease(work: Work, seen: LeaseRow, silent: readonly n
   const lease = await work.get('leases', seen.box)
   if (!lease) return
   if (lease.processor !== undefined && ((await work.get('owners', lease.owner))?.beats ?? 0) !== ownerBeats) return
-  const lost = lease.processor !== undefined ? silent : silent.filter((seq) => (lease.beats?.[seq] ?? 0) === (seen.beats?.[seq] ?? 0))
+  const lost = silent.filter((seq) => (lease.beats?.[seq] ?? 0) === (seen.beats?.[seq] ?? 0))
   if (lost.length > 0) await recover(work, lease.box, lost)
 }
 
