@@ -75,7 +75,14 @@ export function pageProcessors(request: (method: Method, args: readonly unknown[
 
   function hear(message: ToProcessor): void {
     const processor = processors.get(message.processor)
-    if (!processor) return
+    if (!processor) {
+      // One that this page gave up while its worker had it: what it claimed goes back.
+      if (message.t === 'run' && message.runs.length > 0) {
+        say({ t: 'ended', processor: message.processor, endings: message.runs.map(({ token, job }) => ({ key: keyOf(token, job.seq), event: { type: 'release' }, ms: 0 })) })
+        request('stopProcessor', [message.processor]).catch(() => {})
+      }
+      return
+    }
     const { runner, unsettled, held } = processor
     switch (message.t) {
       case 'run':
