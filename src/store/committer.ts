@@ -70,7 +70,7 @@ export function storageError(error: unknown): HoldfastError {
 const answersOf = (group: readonly Waiting[], outcomes: readonly Outcome[]): ReceiptRow['replies'] =>
   group.flatMap(({ operation: { call } }, i) => { const outcome = outcomes[i]; return call && outcome ? [[call.ids, replyOf(call, outcome)] as const] : [] })
 
-interface Done { readonly outcomes: readonly Outcome[]; readonly work: Work }
+interface Done { readonly outcomes: readonly Outcome[]; readonly answers: ReceiptRow['replies']; readonly work: Work }
 interface Waiting { readonly operation: Operation<unknown>; resolve(value: unknown): void; reject(error: unknown): void }
 
 export interface CommitterOptions {
@@ -180,9 +180,10 @@ export function createCommitter(connection: Connection, { client, env, strict, s
       try {
         const outcomes = await run(work, group)
         if (eased) work.put('meta', 'main', { ...work.meta, full: true })
-        work.flush({ client, commit: stamp, at: work.now, replies: repliesWith(group, outcomes) })
+        const answers = answersOf(group, outcomes)
+        work.flush({ client, commit: stamp, at: work.now, replies: repliesWith(answers) })
         if (!await unchanged) { tx.raw.abort(); return undefined }
-        const done = { outcomes, work }
+        const done = { outcomes, answers, work }
         sending(done)
         tx.raw.commit()
         await tx.done
@@ -197,17 +198,16 @@ export function createCommitter(connection: Connection, { client, env, strict, s
   }
 
   /** A call that waits answers several times: the last one counts. */
-  function repliesWith(group: readonly Waiting[], outcomes: readonly Outcome[]): ReceiptRow['replies'] {
-    const answers = answersOf(group, outcomes)
+  function repliesWith(answers: ReceiptRow['replies']): ReceiptRow['replies'] {
     const again = new Set(answers.map(([[id]]) => id))
     return [...replies.filter(([[id]]) => !again.has(id)), ...answers]
   }
 
-  function conclude(group: readonly Waiting[], { outcomes, work }: Done): void {
+  function conclude(group: readonly Waiting[], { outcomes, answers, work }: Done): void {
     const before = memory
     memory = work.memory(before)
     undisturbed = work.found(before)
-    replies = repliesWith(group, outcomes)
+    replies = repliesWith(answers)
     outcomes.forEach((outcome, i) => { if (outcome.ok) group[i]?.resolve(outcome.value); else group[i]?.reject(outcome.error) })
     // Stored is stored: an error of whoever listens must not make it look otherwise.
     try { committed(work) } catch (error) { queueMicrotask(() => { throw error }) }

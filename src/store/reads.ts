@@ -30,11 +30,10 @@ export async function getJob(connection: Connection, id: string): Promise<Job | 
   })
 }
 
-/** Whether an id was ever given, so that a job that is not there is known to be gone. */
-export const wasGiven = (connection: Connection, id: string): Promise<boolean> =>
-  read(connection, async (tx) => (seqOf(id) ?? Infinity) < ((await tx.get('meta', 'main'))?.next ?? 0), ['meta'])
-
 export const readMeta = (connection: Connection): Promise<MetaRow | undefined> => read(connection, (tx) => tx.get('meta', 'main'), ['meta'])
+
+/** Whether an id was ever given, so that a job that is not there is known to be gone. */
+export const wasGiven = async (connection: Connection, id: string): Promise<boolean> => (seqOf(id) ?? Infinity) < ((await readMeta(connection))?.next ?? 0)
 
 /** Of a processor's leased jobs the first `has` run, since it starts them in order; what was pulled by hand counts as running. */
 export function isStarted(queue: QueueRow | undefined, lease: LeaseRow, seq: number): boolean {

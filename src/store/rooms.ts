@@ -171,6 +171,13 @@ export function forgetSteps(work: Work, job: Job): void {
   if (job.stepped && job.state !== 'dead') work.deleteRange('steps', IDBKeyRange.bound([job.seq], [job.seq, []]))
 }
 
+/** Notes until when a job must have started; a note that is there already stays. */
+export function noteExpiry(work: Work, { expiresAt, seq }: Job): void {
+  if (expiresAt === undefined) return
+  work.put('expiries', [expiresAt, seq], { at: expiresAt, seq })
+  work.due(expiresAt)
+}
+
 /** What is kept beside a job goes with it. */
 export function forget(work: Work, job: Job): void {
   if (job.large) work.delete('payloads', job.seq)

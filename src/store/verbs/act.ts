@@ -6,7 +6,7 @@ import type { Size } from '../../core/limits.ts'
 import { isLarge } from '../../core/push.ts'
 import { invalidState, transition, type JobEvent } from '../../core/transition.ts'
 import type { BulkResult } from '../../queue.ts'
-import { enter, eventOf, forget, forgetSteps, leave, locate } from '../rooms.ts'
+import { enter, eventOf, forget, forgetSteps, leave, locate, noteExpiry } from '../rooms.ts'
 import type { Work } from '../work.ts'
 
 export const notFound = (id: string, pruned: boolean): HoldfastError =>
@@ -42,7 +42,7 @@ export async function act(work: Work, id: string, seq: number, event: JobEvent, 
   let row = await leave(work, await work.queue(job.queue), place)
   if (outcome.kind === 'moved' && isFinal(outcome.job.state)) forgetSteps(work, outcome.job)
   const next = options.edited ? withEdited(work, outcome.job, options.edited) : outcome.job.large ? { ...outcome.job, data: undefined } : outcome.job
-  if (event.type === 'retry' && next.expiresAt !== undefined) { work.put('expiries', [next.expiresAt, seq], { at: next.expiresAt, seq }); work.due(next.expiresAt) }
+  if (event.type === 'retry') noteExpiry(work, next)
   if (outcome.kind === 'gone') { forget(work, job); work.emit('removed', job); if (isFinal(job.state) === false) work.final({ ...job, state: 'cancelled', reason: 'removed' }) }
   else row = await enter(work, row, next)
   if (outcome.kind === 'moved') work.emit(event.type === 'retry' ? 'retrying' : eventOf(next.state), next, { runAt: next.runAt })

@@ -4,7 +4,7 @@ import type { OriginNews } from '../../core/http-answer.ts'
 import { isFinal, type Job, type State } from '../../core/job.ts'
 import { originOf } from '../../core/lane.ts'
 import { invalidState, transition, type JobEvent, type Outcome } from '../../core/transition.ts'
-import { boxOf, enter, eventOf, forget, forgetSteps, putBack, store, withLease, withReport } from '../rooms.ts'
+import { boxOf, enter, eventOf, forget, forgetSteps, noteExpiry, putBack, store, withLease, withReport } from '../rooms.ts'
 import type { LeaseRow, QueueRow, Report } from '../schema.ts'
 import type { Work } from '../work.ts'
 import { gateEvent } from './gates.ts'
@@ -93,7 +93,7 @@ function endLeased(work: Work, tally: Tally, lease: LeaseRow, job: Job, event: J
   if (isFinal(stored.state)) forgetSteps(work, stored)
   announce(work, stored, event)
   // It may have come due while it was leased.
-  if (!isFinal(stored.state) && stored.expiresAt !== undefined) { work.put('expiries', [stored.expiresAt, stored.seq], { at: stored.expiresAt, seq: stored.seq }); work.due(stored.expiresAt) }
+  if (!isFinal(stored.state)) noteExpiry(work, stored)
   if (tally.row.settings.concurrency != null || !lease.processor) work.wakes.add(job.queue)
   if (outcome.kind === 'gone') { forget(work, stored); work.final(stored); if (stored.reason === 'removed') work.emit('removed', stored); return outcome.job }
   if (stored.state !== 'waiting') {
