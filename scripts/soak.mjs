@@ -27,8 +27,10 @@ const stop = new AbortController()
 process.on('SIGINT', () => { if (stop.signal.aborted) process.exit(130); stop.abort(); say('ending: once more to leave at once\n') })
 
 console.log(`soak: seed ${SEED}, ${ensureChromium().executablePath}`)
-await killing('renderer kills', asked('renderer-kills', 0), 500, 'test/crash/kills.ts', 'killRenderers')
-await killing('browser kills', asked('browser-kills', 0), 100, 'test/crash/kills.ts', 'killBrowsers')
+await killing('renderer kills', asked('renderer-kills', 0), 500, 'test/crash/kills.ts', 'killRenderers', 'sqlite')
+// Half of them on each of Chromium's two backends.
+await killing('browser kills, SQLite', Math.ceil(asked('browser-kills', 0) / 2), 100, 'test/crash/kills.ts', 'killBrowsers', 'sqlite')
+await killing('browser kills, LevelDB', Math.floor(asked('browser-kills', 0) / 2), 100, 'test/crash/kills.ts', 'killBrowsers', 'leveldb')
 await killing('firefox kills', asked('firefox-kills', 0), 50, 'test/crash/firefox.ts', 'killFirefoxes')
 await killing('stolen locks', asked('steals', 0), 200, 'test/crash/stale.ts', 'stealLocks')
 await seeds(asked('seeds', 0), asked('from', 1))
@@ -66,16 +68,17 @@ function note(row, findings) {
     for (const one of found.slice(0, 20)) row.notes.push(`${what}: ${one}`)
   }
   row.acknowledged += findings.acknowledged ?? 0
+  if (findings.remade > 0) row.notes.push(`the browser itself threw its databases away ${findings.remade} times, and ${findings.thrownAway} acknowledged jobs with them`)
   if (findings.stalled > 0) row.notes.push(`${findings.stalled} jobs were running at more than five kills, and are dead as they should be`)
 }
 
-/** @param {string} kind @param {number} kills @param {number} size @param {string} path @param {string} how */
-async function killing(kind, kills, size, path, how) {
+/** @param {string} kind @param {number} kills @param {number} size @param {string} path @param {string} how @param {string} [backend] */
+async function killing(kind, kills, size, path, how, backend) {
   if (kills === 0) return
   const module = await load(path)
   const row = begin(kind)
   const begun = performance.now()
-  let stage = await module.openStage()
+  let stage = await module.openStage(backend)
   let broken = 0
   for (const { from, size: n } of rounds(kills, size)) {
     const findings = module.noFindings()
@@ -93,7 +96,7 @@ async function killing(kind, kills, size, path, how) {
       // What went wrong once would be found again by each later look: the profile is kept, and another one begun.
       row.notes.push(`kept: ${stage.browser.profile} (seed ${SEED + from})`)
       await stage.keep()
-      stage = await module.openStage()
+      stage = await module.openStage(backend)
       broken = bad
     }
     save()

@@ -5,6 +5,7 @@ import * as rules from '../core/rules.ts'
 import { present } from '../core/present.ts'
 import type { SalvageReport, StorageHealth, VerifyReport } from '../queue.ts'
 import { storageError } from '../store/committer.ts'
+import { reserveOf } from '../store/reserve.ts'
 import { deleteDatabase } from '../store/schema.ts'
 import { openStore, type Store } from '../store/store.ts'
 import { repair, salvage, verify } from '../store/verify.ts'
@@ -31,7 +32,7 @@ export const salvageDatabase = (name: string): Promise<SalvageReport> => using(n
 /** Connections of this library give way; the next call of any tab makes the database anew. */
 export async function resetDatabase(name: string): Promise<void> {
   const late = new Promise<never>((_resolve, reject) => { clock.after(RESET_MS, () => { reject(new HoldfastError('STORAGE', `Another tab has kept the database open for ${RESET_MS} ms: close it. The database is deleted then`, { name })) }) })
-  await Promise.race([deleteDatabase(indexedDB, name).catch((error: unknown) => { throw storageError(error) }), late])
+  await Promise.race([deleteDatabase(indexedDB, name).then(() => reserveOf(indexedDB, name, Math.random).free()).catch((error: unknown) => { throw storageError(error) }), late])
 }
 
 export async function storageHealth(client: Client, options: { readonly persist?: boolean } = {}): Promise<StorageHealth> {

@@ -474,7 +474,7 @@ export function createEngine(options: EngineOptions): Engine {
     async health() {
       await space.look()
       const meta = await readMeta(connection).catch(() => undefined)
-      return present({ state: degraded === undefined ? 'ok' as const : 'degraded' as const, reason: degraded, ...space.estimate, low: space.low || meta?.full === true, durability: options.durability, generation: meta?.generation ?? generation ?? '' })
+      return present({ state: degraded === undefined ? 'ok' as const : 'degraded' as const, reason: degraded, ...space.estimate, low: space.low || meta?.reserve === 'spent', durability: options.durability, generation: meta?.generation ?? generation ?? '' })
     },
 
     async close() {

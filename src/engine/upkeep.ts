@@ -45,7 +45,7 @@ const RECEIPT_MS = 3_600_000
 const ownersOf = ({ owners, leases, queues }: Outlook): ReadonlySet<string> =>
   new Set([...owners.keys(), ...leases.map(({ owner }) => owner), ...queues.flatMap(({ processors }) => Object.values(processors).map(({ owner }) => owner))])
 
-export function createUpkeep({ name, store: { connection, committer }, clock, locks, owners, check, wakeAll, queues, log }: UpkeepOptions): Upkeep {
+export function createUpkeep({ name, store: { connection, committer, reserve }, clock, locks, owners, check, wakeAll, queues, log }: UpkeepOptions): Upkeep {
   let leader = !locks.supported
   let stopped = false
   let started = false
@@ -116,7 +116,7 @@ export function createUpkeep({ name, store: { connection, committer }, clock, lo
       pruneAt = awake + PRUNE_MS
       await forgetReceipts(state)
       // Not in the first moments, which are somebody's start.
-      if (!state.reserve && awake >= PRUNE_MS) await committer.submit({ grows: true, run: operations.keepReserve }).catch(() => {})
+      if (state.reserve !== 'kept' && awake >= PRUNE_MS) await reserve.lay().then(() => committer.submit({ grows: true, run: operations.reserveKept })).catch(() => {})
     }
     const { completed, cancelled, dead } = operations.RETENTION
     for (const { queue, counts } of state.queues) {

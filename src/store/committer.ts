@@ -8,7 +8,7 @@ import type { Job } from '../core/job.ts'
 import type { QueueEvent } from '../queue.ts'
 import { isOwnFault, type Connection } from './connection.ts'
 import { receiptOf } from './reads.ts'
-import { RESERVE, ROOMS, type ReceiptRow, type Room } from './schema.ts'
+import { ROOMS, type ReceiptRow, type Room } from './schema.ts'
 import type { Key } from './tx.ts'
 import { Work, type Env, type Memory } from './work.ts'
 
@@ -84,16 +84,20 @@ export interface CommitterOptions {
   readonly health: (trouble?: unknown) => void
   /** The origin's storage is full. */
   readonly full: () => void
+  /** Gives back what was kept so that stored jobs can end. */
+  readonly relieve: () => Promise<void>
 }
 
 const TRIES = 3
+/** Longer than this nothing waits for the reserve to be given back. */
+const RELIEF_MS = 1000
 const MAX_GROUP = 5000
 
 /** A wide scope costs time at every transaction. */
 const scopeOf = (group: readonly Waiting[]): Room[] =>
   group.every(({ operation }) => operation.rooms) ? [...new Set<Room>(['meta', 'receipts', ...group.flatMap(({ operation }) => operation.rooms ?? [])])] : [...ROOMS]
 
-export function createCommitter(connection: Connection, { client, env, strict, sleep, committed, health, full }: CommitterOptions): Committer {
+export function createCommitter(connection: Connection, { client, env, strict, sleep, committed, health, full, relieve }: CommitterOptions): Committer {
   const waiting: Waiting[] = []
   let running: Promise<void> | undefined
   /** What the client has not confirmed. */
@@ -134,7 +138,7 @@ export function createCommitter(connection: Connection, { client, env, strict, s
     /** What was asked for, and may have been done all the same. */
     let sent: Done | undefined
     let eased = false
-    for (let n = 1; n <= (ill ? 1 : TRIES); n++) {
+    for (let n = 1; n <= (ill && !eased ? 1 : TRIES); n++) {
       if (n > 1) await sleep(25 * 4 ** n)
       try {
         const done = sent && await wasApplied(stamp) ? sent : await attempt(group, stamp, eased, (what) => { sent = what })
@@ -143,22 +147,18 @@ export function createCommitter(connection: Connection, { client, env, strict, s
         return
       } catch (error) {
         memory = undefined
-        if (isFull(error)) full()
-        // What is stored must be able to end: its room is given up once, and pushes wait until it is back.
-        if (isFull(error) && !eased && group.every(({ operation }) => !operation.grows)) { await easeStorage(); eased = true; n-- }
-        else if (isOwnFault(error)) throw error
         trouble = error
+        if (isFull(error)) full()
+        // What is stored must be able to end: the reserve is spent, which some browsers notice a little later, and pushes wait until it is back.
+        const ends = isFull(error) && group.every(({ operation }) => !operation.grows)
+        if (isOwnFault(error) && !ends) throw error
+        if (ends && !eased) { await Promise.race([relieve().catch(() => {}), sleep(RELIEF_MS)]); eased = true }
       }
     }
+    if (isOwnFault(trouble)) throw trouble
     if (!ill) { ill = true; health(trouble) }
     throw sent ? new HoldfastError('STORAGE', UNKNOWN, { unknown: true }, trouble) : trouble
   }
-
-  const easeStorage = (): Promise<void> => connection.use(['payloads'], async (tx) => {
-    tx.raw.objectStore('payloads').delete(RESERVE)
-    tx.raw.commit()
-    await tx.done
-  }, 'readwrite')
 
   /** Whether the last commit of this realm is that of `stamp`. Asks after whatever is still on its way. */
   const wasApplied = (stamp: string): Promise<boolean> => connection.use(['meta', 'receipts'], async (tx) => (await receiptOf(tx, client))?.commit === stamp)
@@ -179,7 +179,7 @@ export function createCommitter(connection: Connection, { client, env, strict, s
       unchanged.catch(() => {})
       try {
         const outcomes = await run(work, group)
-        if (eased) work.put('meta', 'main', { ...work.meta, full: true })
+        if (eased) work.put('meta', 'main', { ...work.meta, reserve: 'spent' })
         const answers = answersOf(group, outcomes)
         work.flush({ client, commit: stamp, at: work.now, replies: repliesWith(answers) })
         if (!await unchanged) { tx.raw.abort(); return undefined }

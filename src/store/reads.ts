@@ -5,7 +5,7 @@ import { present } from '../core/present.ts'
 import type { Counts, QueueStats } from '../queue.ts'
 import { isOwnFault, type Connection } from './connection.ts'
 import { locate } from './rooms.ts'
-import { RESERVE, ROOMS, type LeaseRow, type MetaRow, type QueueRow, type ReceiptRow, type Room } from './schema.ts'
+import { ROOMS, type LeaseRow, type MetaRow, type QueueRow, type ReceiptRow, type Room } from './schema.ts'
 import type { Tx } from './tx.ts'
 import { emptyCounts } from './work.ts'
 
@@ -76,23 +76,23 @@ export interface Outlook {
   /** Heartbeats by owner. */
   readonly owners: ReadonlyMap<string, number>
   readonly receipts: readonly ReceiptRow[]
-  /** What is kept for the ends of stored jobs is there. */
-  readonly reserve: boolean
+  /** Whether room is kept for the ends of stored jobs. */
+  readonly reserve: MetaRow['reserve']
 }
 
 export function outlook(connection: Connection, now: number): Promise<Outlook> {
   return read(connection, async (tx) => {
-    const [[delayed], [ahead], [expiry], origins, queues, leases, owners, receipts, [reserve]] = await Promise.all([
-      tx.allBy('delayed', 'runAt', null, 1), tx.allBy('delayed', 'since', IDBKeyRange.lowerBound(now, true), 1), tx.keys('expiries', null, 1), tx.all('origins'), tx.all('queues'), tx.all('leases'), tx.all('owners'), tx.all('receipts'), tx.keys('payloads', RESERVE, 1),
+    const [[delayed], [ahead], [expiry], origins, queues, leases, owners, receipts, meta] = await Promise.all([
+      tx.allBy('delayed', 'runAt', null, 1), tx.allBy('delayed', 'since', IDBKeyRange.lowerBound(now, true), 1), tx.keys('expiries', null, 1), tx.all('origins'), tx.all('queues'), tx.all('leases'), tx.all('owners'), tx.all('receipts'), tx.get('meta', 'main'),
     ])
     const pauses = queues.map(({ paused, pausedUntil }) => paused ? pausedUntil ?? Infinity : Infinity)
     return {
       // A wait that begins in the future was begun before the clock was set back: that is to be mended now.
       at: ahead || origins.some(({ since }) => since > now) ? now : Math.min(delayed?.runAt ?? Infinity, expiry?.[0] ?? Infinity, ...pauses),
       originsAt: Math.min(Infinity, ...origins.map(({ retryAt, failures }) => failures > 0 ? retryAt : Infinity)),
-      queues, leases, owners: new Map(owners.map(({ owner, beats }) => [owner, beats])), receipts, reserve: reserve !== undefined,
+      queues, leases, owners: new Map(owners.map(({ owner, beats }) => [owner, beats])), receipts, reserve: meta?.reserve,
     }
-  }, ['delayed', 'expiries', 'origins', 'queues', 'leases', 'owners', 'receipts', 'payloads'])
+  }, ['delayed', 'expiries', 'origins', 'queues', 'leases', 'owners', 'receipts', 'meta'])
 }
 
 export const readLeases = (connection: Connection, owner: string): Promise<LeaseRow[]> =>

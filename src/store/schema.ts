@@ -7,9 +7,6 @@ import { Tx } from './tx.ts'
 
 export const VERSION = 1
 
-/** The key in `payloads` of bytes that mean nothing: deleted when the storage is full, they make room for the ends of stored jobs. */
-export const RESERVE = 0
-
 /** A run of waiting jobs of one lane and priority, in order of position. Pages of one (lane, priority) never overlap. */
 export interface PageRow {
   readonly queue: string
@@ -111,8 +108,8 @@ export interface MetaRow {
   readonly version: number
   /** The receipt of whoever committed last: in this row, which every commit writes anyway, it costs none of its own. */
   readonly receipt?: ReceiptRow
-  /** The reserve in `payloads` was given up, so that stored jobs could end: pushes are refused until it is back. */
-  readonly full?: true
+  /** The room kept for the ends of stored jobs; absent: not yet taken. Once it is spent, pushes are refused until it is kept again. */
+  readonly reserve?: 'kept' | 'spent'
   /** The oldest schema version that may still write here; absent: any. */
   readonly needs?: number
 }
@@ -210,7 +207,7 @@ export interface OpenEvents {
 
 const databaseName = (name: string): string => `holdfast:${name}`
 
-const opened = (request: IDBOpenDBRequest): Promise<IDBDatabase> => new Promise((resolve, reject) => {
+export const opened = (request: IDBOpenDBRequest): Promise<IDBDatabase> => new Promise((resolve, reject) => {
   request.onsuccess = () => { resolve(request.result) }
   request.onerror = () => { reject(request.error) }
 })

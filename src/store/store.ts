@@ -1,11 +1,13 @@
 /** The queue as remembered: one handle that joins the connection, group commit and the verbs. */
 import { createCommitter, type Committed, type Committer } from './committer.ts'
 import { connect, type Connection } from './connection.ts'
+import { reserveOf, type Reserve } from './reserve.ts'
 import type { Env } from './work.ts'
 
 export interface Store {
   readonly connection: Connection
   readonly committer: Committer
+  readonly reserve: Reserve
   close(): Promise<void>
 }
 
@@ -27,11 +29,12 @@ export interface StoreOptions {
 
 export function openStore(name: string, { factory, client, durability, env, after, committed, health, outdated, full }: StoreOptions): Store {
   const connection = connect(name, { factory, generation: () => env().token(), after, outdated })
+  const reserve = reserveOf(factory, name, () => env().random())
   const committer = createCommitter(connection, {
-    client, env, strict: durability === 'strict', committed, health, full, sleep: (ms) => new Promise((resolve) => { after(ms, resolve) }),
+    client, env, strict: durability === 'strict', committed, health, full, relieve: () => reserve.free(), sleep: (ms) => new Promise((resolve) => { after(ms, resolve) }),
   })
   return {
-    connection, committer,
+    connection, committer, reserve,
     async close() { await committer.idle(); connection.close() },
   }
 }

@@ -6,7 +6,7 @@ import type { Connection } from './connection.ts'
 import { append, emptyView, PAGE_JOBS, rankOf } from './lane-view.ts'
 import { read } from './reads.ts'
 import { withLease } from './rooms.ts'
-import { bucketsOf, RESERVE, type HistoryRow, type LeaseRow, type PageKey, type QueueRow, type Room } from './schema.ts'
+import { bucketsOf, type HistoryRow, type LeaseRow, type PageKey, type QueueRow, type Room } from './schema.ts'
 import type { Key, Row, Tx } from './tx.ts'
 import { emptyCounts, type Work } from './work.ts'
 
@@ -169,7 +169,7 @@ function checkPage(audit: Audit, { queue, lane, rank, first, jobs }: Row<'waitin
 
 async function checkPayloads(ask: Ask, audit: Audit): Promise<void> {
   const found = new Set(await ask((tx) => tx.keys('payloads')))
-  for (const seq of found) if (seq !== RESERVE && !audit.large.has(seq)) audit.wrong(`the data of job ${seq} was left behind`, (work) => { work.delete('payloads', seq) })
+  for (const seq of found) if (!audit.large.has(seq)) audit.wrong(`the data of job ${seq} was left behind`, (work) => { work.delete('payloads', seq) })
   for (const seq of audit.large) if (!found.has(seq)) audit.wrong(`the data of job ${seq} is missing`)
 }
 

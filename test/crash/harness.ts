@@ -1,6 +1,6 @@
 /** A real Chromium that can be killed, pages that work the queue, and a journal outside of both. */
 import { spawn, type ChildProcess } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { appendFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -30,6 +30,13 @@ export class Journal {
     else if (what === 'completed') this.completed.set(id, Math.min(when, this.completed.get(id) ?? Infinity))
     else if (what === 'started') { this.#started.push([id, when]); this.starts++ } else if (what !== '') this.notes.push({ what, id, when })
     for (const heard of this.#heard.splice(0)) heard()
+  }
+
+  /** Asks no more after those that were acknowledged first. */
+  forget(count: number): number {
+    const gone = [...this.acknowledged].slice(0, count)
+    for (const id of gone) this.acknowledged.delete(id)
+    return gone.length
   }
 
   /** Resolves when something was said. */
@@ -108,15 +115,20 @@ export const listening = (child: ChildProcess, what: RegExp): Promise<string> =>
 /** A page and the process that renders it. */
 export interface Tab { readonly page: Page; readonly pid: number }
 
+export type Backend = 'leveldb' | 'sqlite'
+
 export class KillableBrowser {
   readonly profile: string
   readonly #flags: readonly string[]
   #process: ChildProcess | undefined
   #browser: Browser | undefined
+  /** What Chromium last noted when it opened its databases. */
+  #log = ''
 
-  constructor({ folder = tmpdir(), more = [] }: { readonly folder?: string; readonly more?: readonly string[] } = {}) {
+  /** New profiles of today's Chromium keep IndexedDB in SQLite, older ones in LevelDB. */
+  constructor({ folder = tmpdir(), backend = 'leveldb' }: { readonly folder?: string; readonly backend?: Backend } = {}) {
     this.profile = mkdtempSync(join(folder, 'holdfast-crash-'))
-    this.#flags = more
+    this.#flags = backend === 'sqlite' ? ['--enable-features=IdbSqliteBackingStore'] : []
   }
 
   async start(): Promise<Browser> {
@@ -152,6 +164,31 @@ export class KillableBrowser {
 
   /** SIGKILL to every renderer of this browser: its pages, their workers and their locks. */
   killRenderers(): void { for (const pid of this.renderers()) signal(pid, 'KILL') }
+
+  /**
+   * Whether Chromium has made the databases of an origin anew since this was last asked, by its own log. LevelDB goes on writing to a log whose last record a kill
+   * tore, cannot read it at the start after, and all of the origin is thrown away: github.com/google/leveldb/issues/1287. No page can prevent it.
+   */
+  remade(): boolean {
+    const log = this.files('IndexedDB', /LOG$/).map((path) => readFileSync(path, 'utf8')).join('')
+    const another = log !== this.#log
+    this.#log = log
+    return another && log.includes('since it was missing')
+  }
+
+  /** What a kill in the middle of a write leaves behind: the head of a record, and not all of its body. */
+  tearLog(): void {
+    const torn = Buffer.alloc(27, 7)
+    torn.writeUInt16LE(300, 4)
+    torn[6] = 1
+    for (const path of this.files('IndexedDB', /\d\.log$/)) appendFileSync(path, torn)
+  }
+
+  /** Files below a folder of the profile. */
+  files(folder: string, name: RegExp): string[] {
+    const at = join(this.profile, 'Default', folder)
+    return existsSync(at) ? readdirSync(at, { recursive: true, encoding: 'utf8' }).filter((path) => name.test(path)).map((path) => join(at, path)) : []
+  }
 
   /** SIGKILL to all of it at once. */
   async killAll(): Promise<void> {

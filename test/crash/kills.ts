@@ -1,6 +1,6 @@
 /** kill -9 at random moments under load, as often as asked; what was acknowledged is compared with what is there. */
 import type { Queue } from 'holdfast'
-import { KillableBrowser, pause, seeded, serveSite, type Journal, type Site } from './harness.ts'
+import { KillableBrowser, pause, type Backend, seeded, serveSite, type Journal, type Site } from './harness.ts'
 
 /** What a kill needs of a browser and its pages, whichever they are. */
 export interface OpenPage {
@@ -13,6 +13,8 @@ export interface Killable {
   readonly profile: string
   start(): Promise<unknown>
   page(): Promise<OpenPage>
+  /** Whether it has made its databases anew since this was last asked. */
+  remade?(): boolean
   /** SIGKILL to all of it at once. */
   killAll(): Promise<void>
   dispose(): Promise<void>
@@ -27,6 +29,7 @@ export const PAGE = `
   const load = location.hash !== '#drain'
   const queue = await openQueue('crash')
   window.queue = queue
+  queue.on('storage-lost', () => { tell('storage-lost') })
   queue.on('completed', (event) => { tell('completed', event.id) })
   await queue.configure('q', { defaults: { backoff: { type: 'fixed', delayMs: 20 }, maxAttempts: 20 } })
   await queue.process('q', async (job, ctx) => {
@@ -61,6 +64,9 @@ export interface Findings {
   starts: number
   /** Jobs that were running at too many kills: dead, neither lost nor doubled. */
   stalled: number
+  /** How often the browser itself threw its databases away, and what had been acknowledged until then. */
+  remade: number
+  thrownAway: number
   /** Acknowledged pushes that are gone. */
   readonly lost: string[]
   /** Jobs that ran after they had completed, or are in two places. */
@@ -73,7 +79,7 @@ export interface Findings {
   readonly countersWrong: string[]
 }
 
-export const noFindings = (): Findings => ({ kills: 0, acknowledged: 0, starts: 0, stalled: 0, lost: [], doubled: [], staleAccepted: [], unfinished: [], countersWrong: [] })
+export const noFindings = (): Findings => ({ kills: 0, acknowledged: 0, starts: 0, stalled: 0, remade: 0, thrownAway: 0, lost: [], doubled: [], staleAccepted: [], unfinished: [], countersWrong: [] })
 
 /** All that should not have been, in words. */
 export const faultsIn = ({ lost, doubled, staleAccepted, unfinished, countersWrong }: Findings): string[] =>
@@ -87,7 +93,7 @@ export interface Stage<B extends Killable = Killable> {
   keep(): Promise<void>
 }
 
-export const openStage = (): Promise<Stage<KillableBrowser>> => stageOf(new KillableBrowser())
+export const openStage = (backend?: Backend): Promise<Stage<KillableBrowser>> => stageOf(new KillableBrowser(backend && { backend }))
 
 export async function stageOf<B extends Killable>(browser: B): Promise<Stage<B>> {
   const site = await serveSite(PAGE)
@@ -154,6 +160,7 @@ export async function killRenderers({ site, browser }: Stage<KillableBrowser>, o
 /** kill -9 of all processes of the browser at once. */
 export async function killBrowsers({ site, browser }: Stage, options: KillOptions): Promise<Findings> {
   const findings = options.findings ?? noFindings()
+  let before = 0
   await loop({ ...options, findings }, async (random, n) => {
     await browser.start()
     const page = await browser.page()
@@ -162,12 +169,23 @@ export async function killBrowsers({ site, browser }: Stage, options: KillOption
     else { await opened; await pause(random() * 400) }
     await browser.killAll()
     await opened.catch(() => {})
+    forgetThrownAway(browser, site, findings, before)
+    before = site.journal.acknowledged.size
   }, async () => {
     await browser.start()
     await settle(browser, site, findings)
+    before = 0
     await browser.killAll()
   }, site.journal)
   return findings
+}
+
+/** What the browser itself has thrown away is not asked for; all that is counted. */
+function forgetThrownAway(browser: Killable, { journal }: Site, findings: Findings, acknowledged: number): void {
+  const gone = browser.remade?.() ? journal.forget(acknowledged) : 0
+  if (gone === 0) return
+  findings.remade++
+  findings.thrownAway += gone
 }
 
 /** Resolves when the page works, or at once when that need not be awaited. */
@@ -179,7 +197,8 @@ async function load(page: OpenPage, { url, journal }: Site, ready: boolean): Pro
 }
 
 /** Everything that is left is done; then what the database holds is compared with the journal. */
-async function settle(browser: Killable, { url, journal }: Site, findings: Findings): Promise<void> {
+async function settle(browser: Killable, site: Site, findings: Findings): Promise<void> {
+  const { url, journal } = site
   const page = await browser.page()
   await page.goto(`${url}/page#drain`)
   await page.waitForFunction('window.queue')
@@ -191,18 +210,25 @@ async function settle(browser: Killable, { url, journal }: Site, findings: Findi
       if (now.waiting + now.active + now.delayed === 0 || performance.now() > end) break
       await new Promise((resolve) => { setTimeout(resolve, 20) })
     }
-    const found: Array<readonly [state: string, id: string]> = []
-    let cursor: string | undefined
-    do {
-      const part = await queue.list({ limit: 1000, ...(cursor === undefined ? {} : { cursor }) })
-      found.push(...part.jobs.map((job) => [job.state === 'dead' && job.stalls > 5 ? 'stalled' : job.state, job.id] as const))
-      cursor = part.cursor
-    } while (cursor !== undefined)
-    const state = { stored: found, counts: (await queue.stats()).counts, report: await queue.verify() }
+    /** The list comes in parts: what was forgotten between them must not make the counters look wrong. */
+    async function look(): Promise<{ stored: Array<readonly [state: string, id: string]>; counts: Record<string, number> }> {
+      const { counts: before } = await queue.stats()
+      const found: Array<readonly [state: string, id: string]> = []
+      let cursor: string | undefined
+      do {
+        const part = await queue.list({ limit: 1000, ...(cursor === undefined ? {} : { cursor }) })
+        found.push(...part.jobs.map((job) => [job.state === 'dead' && job.stalls > 5 ? 'stalled' : job.state, job.id] as const))
+        cursor = part.cursor
+      } while (cursor !== undefined)
+      const { counts: now } = await queue.stats()
+      return JSON.stringify(before) === JSON.stringify(now) ? { stored: found, counts: now } : look()
+    }
+    const state = { ...await look(), report: await queue.verify() }
     await queue.removeAll({ state: 'dead' })
     return state
   })
   await page.close()
+  forgetThrownAway(browser, site, findings, journal.acknowledged.size)
   const kept = new Set(stored.map(([, id]) => id))
   // Retention may have forgotten jobs that completed more than a minute ago: those are told by the journal.
   findings.lost.push(...[...journal.acknowledged].filter((id) => !kept.has(id) && !journal.completed.has(id)))

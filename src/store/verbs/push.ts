@@ -7,7 +7,7 @@ import { appendNew, count, summonAhead } from '../rooms.ts'
 import type { Work } from '../work.ts'
 
 export async function push(work: Work, queue: string, items: readonly NewJob[]): Promise<IdRun> {
-  if (work.meta.full) throw new HoldfastError('QUOTA', 'The storage of this origin is full; what is left is for the results of stored jobs. Nothing was stored')
+  if (work.meta.reserve === 'spent') throw new HoldfastError('QUOTA', 'The storage of this origin is full; what is left is for the results of stored jobs. Nothing was stored')
   const stored = await work.queue(queue)
   const row = !stored.http && items.some(({ http }) => http) ? { ...stored, http: true as const } : stored
   const first = work.numbers(items.length)

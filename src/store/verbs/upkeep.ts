@@ -1,7 +1,6 @@
 /** What time does: promotes, expires, prunes. Each needs a transaction of its own. */
 import { transition } from '../../core/transition.ts'
 import { count, enter, forget, leave, locate } from '../rooms.ts'
-import { RESERVE } from '../schema.ts'
 import type { Work } from '../work.ts'
 import { settleOutcome } from './end.ts'
 import { gateEvent } from './gates.ts'
@@ -69,11 +68,5 @@ export async function prune(work: Work, queue: string): Promise<boolean> {
   return more || old.length === UPKEEP_BATCH
 }
 
-const RESERVE_WORDS = 524_288
-
-/** Keeps 2 MiB in which what is stored can end when nothing else fits any more. Bytes of chance, since others could be compressed. */
-export async function keepReserve(work: Work): Promise<void> {
-  work.put('payloads', RESERVE, { seq: RESERVE, data: Uint32Array.from({ length: RESERVE_WORDS }, () => work.env.random() * 2 ** 32) })
-  const { full: _full, ...meta } = work.meta
-  work.put('meta', 'main', meta)
-}
+/** What is kept so that stored jobs can end is there: pushes may go on. */
+export async function reserveKept(work: Work): Promise<void> { work.put('meta', 'main', { ...work.meta, reserve: 'kept' }) }

@@ -3,7 +3,7 @@ import 'fake-indexeddb/auto'
 import { deleteDB, openDB } from 'idb'
 import type { Job, State } from '../../../src/core/job.ts'
 import { laneOf } from '../../../src/core/lane.ts'
-import { bucketsOf, RESERVE, ROOMS, type Room, type Schema } from '../../../src/store/schema.ts'
+import { bucketsOf, ROOMS, type Room, type Schema } from '../../../src/store/schema.ts'
 
 type Rows = { readonly [R in Room]: ReadonlyArray<Schema[R]['value']> }
 /** All rows; those whose key is not in them with their key. */
@@ -81,7 +81,7 @@ export function faults({ waiting, leases, boxes, delayed, blocked, dead, history
 
   const all: Job[] = [...waiting.flatMap(({ jobs }) => jobs), ...boxes.flatMap(({ jobs }) => jobs), ...delayed, ...blocked, ...dead, ...archives.flatMap(({ jobs }) => jobs)]
   const large = new Set(all.filter((job) => job.large && places.has(job.seq)).map(({ seq }) => seq))
-  for (const { seq } of payloads) if (seq !== RESERVE && !large.has(seq)) wrong(`the data of job ${seq} was left behind`)
+  for (const { seq } of payloads) if (!large.has(seq)) wrong(`the data of job ${seq} was left behind`)
   for (const seq of large) if (!payloads.some((row) => row.seq === seq)) wrong(`the data of job ${seq} is missing`)
   for (const { seq } of all) if (seq >= (meta[0]?.next ?? 0)) wrong(`job ${seq} has a number that is still to be given`)
 

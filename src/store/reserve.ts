@@ -1,0 +1,28 @@
+/**
+ * Room that is kept so that stored jobs can end when nothing else fits: a database of its own, since browsers give back the room of a
+ * deleted database soon, that of a deleted row only when they happen to compact.
+ */
+import { opened } from './schema.ts'
+
+export interface Reserve {
+  /** Takes the room, unless it is taken already. */
+  lay(): Promise<void>
+  /** Gives it back. */
+  free(): Promise<void>
+}
+
+const RESERVE_WORDS = 524_288
+
+export function reserveOf(factory: IDBFactory, name: string, random: () => number): Reserve {
+  const database = `holdfast-reserve:${name}`
+  return {
+    async lay() {
+      const request = factory.open(database, 1)
+      // Chance, since anything else could be compressed.
+      request.onupgradeneeded = () => { request.result.createObjectStore('room').put(Uint32Array.from({ length: RESERVE_WORDS }, () => random() * 2 ** 32), 0) }
+      const db = await opened(request)
+      db.close()
+    },
+    async free() { await opened(factory.deleteDatabase(database)) },
+  }
+}
