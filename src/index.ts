@@ -5,7 +5,7 @@ import { eventStream } from './door/event-stream.ts'
 import { request } from './door/outgoing.ts'
 import { snapshot } from './door/snapshot.ts'
 import { HoldfastError, invalid } from './core/errors.ts'
-import { idsOf, makeId, type IdRun } from './core/id.ts'
+import { idMaker, idsOf, type IdRun } from './core/id.ts'
 import type { Job } from './core/job.ts'
 import type {
   BulkResult, FailResult, OpenOptions, Queue, QueueMap,
@@ -169,7 +169,7 @@ function readable(error: unknown): unknown {
 }
 
 /** The id of a push of one. */
-const only = (run: IdRun): string => makeId(run.ms, run.random, run.first)
+const only = (run: IdRun): string => idMaker(run.ms, run.random)(run.first)
 
 export { Cancel, HoldfastError, NetworkError, RetryAfter, Snooze, Unrecoverable } from './core/errors.ts'
 export type { ErrorCode } from './core/errors.ts'

@@ -1,4 +1,5 @@
 /** A transaction with typed rooms, whose requests are promises. */
+import { unpack } from './packing.ts'
 import type { Room, Schema } from './schema.ts'
 
 export type Key<R extends Room> = Schema[R]['key']
@@ -27,9 +28,9 @@ export class Tx {
   /** Undoes it, unless it has ended by itself or is on its way to. */
   abort(): void { try { this.raw.abort() } catch { /* so it has */ } }
 
-  get<R extends Room>(room: R, key: Key<R>): Promise<Row<R> | undefined> { return ask(this.raw.objectStore(room).get(key)) }
+  get<R extends Room>(room: R, key: Key<R>): Promise<Row<R> | undefined> { return ask<Row<R> | undefined>(this.raw.objectStore(room).get(key)).then(unpack) }
 
-  all<R extends Room>(room: R, range: Query = null, count?: number): Promise<Array<Row<R>>> { return ask(this.raw.objectStore(room).getAll(range, count)) }
+  all<R extends Room>(room: R, range: Query = null, count?: number): Promise<Array<Row<R>>> { return ask<Array<Row<R>>>(this.raw.objectStore(room).getAll(range, count)).then((rows) => rows.map(unpack)) }
 
   allBy<R extends Room>(room: R, index: Index<R>, range: Query = null, count?: number): Promise<Array<Row<R>>> { return ask(this.raw.objectStore(room).index(index).getAll(range, count)) }
 
@@ -38,6 +39,6 @@ export class Tx {
   /** Rows from the last to the first. */
   async *backwards<R extends Room>(room: R, range: IDBKeyRange): AsyncGenerator<{ readonly key: Key<R>; readonly row: Row<R> }> {
     const request = this.raw.objectStore(room).openCursor(range, 'prev')
-    for (let cursor = await ask(request); cursor; cursor.continue(), cursor = await ask(request)) yield { key: cursor.key as Key<R>, row: cursor.value as Row<R> }
+    for (let cursor = await ask(request); cursor; cursor.continue(), cursor = await ask(request)) yield { key: cursor.key as Key<R>, row: unpack(cursor.value as Row<R>) }
   }
 }

@@ -6,6 +6,7 @@ import type { Job } from '../core/job.ts'
 import { present } from '../core/present.ts'
 import type { QueueEvent, EventType } from '../queue.ts'
 import { changes, emptyView, head, keyOf, isKnown, rankOf, sameKey, withLoaded, type LaneView } from './lane-view.ts'
+import { pack } from './packing.ts'
 import { bucketsOf, type HistoryRow, type MetaRow, type PageKey, type PageRow, type QueueRow, type ReceiptRow, type Room } from './schema.ts'
 import type { Key, Row, Tx } from './tx.ts'
 
@@ -285,8 +286,8 @@ export class Work {
         for (const key of deletes) waiting.delete(key)
       }
       for (const { adds, puts } of plans) {
-        for (const row of adds) waiting.add(row, keyOf(row))
-        for (const row of puts) waiting.put(row, keyOf(row))
+        for (const row of adds) waiting.add(pack(row), keyOf(row))
+        for (const row of puts) waiting.put(pack(row), keyOf(row))
       }
     }
     for (const { room, range } of this.#ranges) tx.objectStore(room).delete(range)
@@ -295,8 +296,8 @@ export class Work {
       const store = tx.objectStore(room)
       if (row === undefined) store.delete(key)
       else if (store.keyPath !== null) { if (add) store.add(row); else store.put(row) }
-      else if (add) store.add(row, key)
-      else store.put(row, key)
+      else if (add) store.add(pack(row as PageRow), key)
+      else store.put(pack(row as PageRow), key)
     }
   }
 }

@@ -4,6 +4,7 @@
  */
 import 'fake-indexeddb/auto'
 import { IDBFactory as FakeFactory } from 'fake-indexeddb'
+import { unpack } from '../../src/store/packing.ts'
 import { ROOMS } from '../../src/store/schema.ts'
 import type { Stored } from '../unit/support/database.ts'
 import type { Realm, World } from './world.ts'
@@ -52,6 +53,7 @@ export class Database {
   readonly #factory = new FakeFactory()
   #base: RawBase | undefined
   readonly #open = new Map<RawConnection, Realm>()
+  readonly #rows = new WeakMap<object, unknown>()
   readonly #pending = new Map<RawTransaction, { readonly connection: RawConnection; readonly realm: Realm; readonly step: () => void }>()
   weather: Weather = FAIR
   /** Called right after anything was written. */
@@ -65,8 +67,17 @@ export class Database {
     const base = this.#base
     return Object.fromEntries(ROOMS.map((room) => {
       const records = [...base?.rawObjectStores.get(room)?.records.values() ?? []]
-      return [room, records.map(({ key, value }) => room === 'boxes' || room === 'archives' ? { ...value as object, key } : value)]
+      return [room, records.map(({ key, value: stored }) => { const value = this.#unpacked(stored); return room === 'boxes' || room === 'archives' ? { ...value as object, key } : value })]
     })) as unknown as Stored
+  }
+
+  /** The same object each time, so that what did not change is known by sight. */
+  #unpacked(stored: unknown): unknown {
+    const known = this.#rows.get(stored as object)
+    if (known !== undefined) return known
+    const row = unpack(stored)
+    this.#rows.set(stored as object, row)
+    return row
   }
 
   /** What is under way, in words. */
@@ -95,6 +106,8 @@ export class Database {
     raw.onerror = () => { fail(raw.error) }
     raw.onsuccess = () => {
       const connection = this.#connection(realm, raw.result as RawConnection)
+      // The reserve has one of its own, which nobody looks into.
+      if (name.startsWith('holdfast:')) this.#base = connection._rawDatabase
       if (!realm.alive || fate.kind === 'never') { connection.close(); return }
       const deliver = (): void => { world.post(realm, () => { seen.result = connection; seen.onsuccess?.({}) }) }
       if (fate.kind === 'late') world.after(world.storage, fate.ms, deliver)
@@ -104,7 +117,6 @@ export class Database {
   }
 
   #connection(realm: Realm, connection: RawConnection): RawConnection {
-    this.#base = connection._rawDatabase
     this.#open.set(connection, realm)
     // fake-indexeddb waits for all transactions of all connections, and polls until then.
     connection.close = () => {

@@ -1,6 +1,6 @@
 /** Pushing: jobs become stored, numbered and named. */
 import { HoldfastError } from '../../core/errors.ts'
-import { makeId, type IdRun } from '../../core/id.ts'
+import { idMaker, type IdRun } from '../../core/id.ts'
 import type { Job } from '../../core/job.ts'
 import { createJob, type NewJob } from '../../core/push.ts'
 import { appendNew, count, summonAhead } from '../rooms.ts'
@@ -14,11 +14,12 @@ export async function push(work: Work, queue: string, items: readonly NewJob[]):
   const ms = work.idTime()
   // A draw has 32 bits.
   const random = Math.floor(work.env.random() * 2 ** 17) * 2 ** 17 + Math.floor(work.env.random() * 2 ** 17)
+  const idOf = idMaker(ms, random)
   const waiting: Job[] = []
   let delayed = 0
   let best = -Infinity
   items.forEach((item, i) => {
-    const job = createJob(queue, item, row.settings.defaults ?? {}, first + i, makeId(ms, random, first + i), work.now)
+    const job = createJob(queue, item, row.settings.defaults ?? {}, first + i, idOf(first + i), work.now)
     if (job.large) work.put('payloads', job.seq, { seq: job.seq, data: job.data }, true)
     const kept = job.large ? { ...job, data: undefined } : job
     if (job.expiresAt !== undefined) work.put('expiries', [job.expiresAt, job.seq], { at: job.expiresAt, seq: job.seq }, true)

@@ -3,6 +3,7 @@ import 'fake-indexeddb/auto'
 import { deleteDB, openDB } from 'idb'
 import type { Job, State } from '../../../src/core/job.ts'
 import { laneOf } from '../../../src/core/lane.ts'
+import { unpack } from '../../../src/store/packing.ts'
 import { bucketsOf, ROOMS, type Room, type Schema } from '../../../src/store/schema.ts'
 
 type Rows = { readonly [R in Room]: ReadonlyArray<Schema[R]['value']> }
@@ -18,7 +19,7 @@ export async function stored(name: string): Promise<Stored> {
   const tx = db.transaction(ROOMS)
   const rows = await Promise.all(ROOMS.map(async (room) => {
     const store = tx.objectStore(room)
-    const [keys, values] = await Promise.all([store.getAllKeys(), store.getAll()])
+    const [keys, values] = await Promise.all([store.getAllKeys(), store.getAll().then((packed) => packed.map((row) => unpack(row)))])
     return [room, store.keyPath === null ? values.map((value, i) => ({ ...value, key: keys[i] })) : values] as const
   }))
   db.close()

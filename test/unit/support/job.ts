@@ -1,11 +1,11 @@
 /** A stored job with nothing special about it, and the parts a test wants to be different. */
 import type { Job } from '../../../src/core/job.ts'
-import { makeId } from '../../../src/core/id.ts'
+import { idMaker } from '../../../src/core/id.ts'
 
 export function jobOf(different: Partial<Job> = {}): Job {
   const seq = different.seq ?? 7
   return {
-    id: makeId(1_700_000_000_000, 5, seq), seq, queue: 'emails', name: 'welcome', data: { to: 'ann' }, state: 'waiting', position: seq, priority: 0,
+    id: idMaker(1_700_000_000_000, 5)(seq), seq, queue: 'emails', name: 'welcome', data: { to: 'ann' }, state: 'waiting', position: seq, priority: 0,
     createdAt: 1_700_000_000_000, failures: 0, stalls: 0, maxAttempts: 3, timeoutMs: 300_000, ...different,
   }
 }
