@@ -11,12 +11,12 @@ export const DEEPEST = 1000
 export function isDeeper(value: unknown, levels: number, seen = new Set<unknown>()): boolean {
   if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value) || seen.has(value)) return false
   seen.add(value)
+  if (value instanceof Map || value instanceof Set) return isDeeper([...value].flat(), levels, seen)
   // Most data is flat, and much of it: nothing is made for looking at it.
-  const over = (part: unknown): boolean => typeof part === 'object' && part !== null && (levels === 0 || isDeeper(part, levels - 1, seen))
-  if (Array.isArray(value)) return value.some(over)
-  if (value instanceof Map) return [...value].flat().some(over)
-  if (value instanceof Set) return [...value].some(over)
-  for (const key in value) if (over((value as Record<string, unknown>)[key])) return true
+  for (const key in value) {
+    const part = (value as Record<string, unknown>)[key]
+    if (typeof part === 'object' && part !== null && (levels === 0 || isDeeper(part, levels - 1, seen))) return true
+  }
   return false
 }
 

@@ -32,7 +32,7 @@ export interface PushOptions {
 export interface NewJob {
   readonly name: string
   readonly data: unknown
-  readonly options: PushOptions
+  readonly options?: PushOptions | undefined
   readonly http?: HttpRequest
   /** Bytes of `data` without its binary parts, and of those. */
   readonly size: number
@@ -42,6 +42,9 @@ export interface NewJob {
 const MAX_ATTEMPTS = { job: 3, http: 20 } as const
 const TIMEOUT_MS = { job: 300_000, http: 60_000 } as const
 const LARGE_BYTES = 16_384
+
+/** Of a queue that has no defaults. */
+export const NO_OPTIONS: PushOptions = {}
 
 /** Whether data is kept apart from its job, so that it is not rewritten when the job moves. */
 export const isLarge = (size: number, binary: number): boolean => binary > 0 || size > LARGE_BYTES
@@ -57,14 +60,18 @@ export const runAtOf = (o: PushOptions, now: number): number | undefined => o.ru
 
 /** The job a push makes, in the state in which it begins. Its own options come before the queue's defaults, and those before the built-in ones. */
 export function createJob(queue: string, item: NewJob, defaults: PushOptions, seq: number, id: string, now: number): Job {
-  const options = { ...defaults, ...item.options }
   const kind = item.http ? 'http' : 'job'
+  const plain = {
+    id, seq, queue, name: item.name, data: item.data, state: 'waiting' as const, position: seq, priority: 0, createdAt: now, failures: 0, stalls: 0,
+    maxAttempts: MAX_ATTEMPTS[kind], timeoutMs: TIMEOUT_MS[kind], size: item.size,
+  }
+  // Thousands may come at once that say no more than this.
+  if (item.options === undefined && defaults === NO_OPTIONS && item.binary === 0 && item.size <= LARGE_BYTES && !item.http) return plain
+  const options = { ...defaults, ...item.options }
   const runAt = runAtOf(options, now)
   const later = runAt !== undefined && runAt > now
   return {
-    id, seq, queue, name: item.name, data: item.data, state: later ? 'delayed' : 'waiting',
-    position: options.lifo ? -seq : seq, priority: 0, createdAt: now, failures: 0, stalls: 0,
-    maxAttempts: MAX_ATTEMPTS[kind], timeoutMs: TIMEOUT_MS[kind], size: item.size,
+    ...plain, state: later ? 'delayed' : 'waiting', position: options.lifo ? -seq : seq,
     ...optionFields(options),
     ...present({
       large: isLarge(item.size, item.binary) || undefined, runAt: later ? runAt : undefined, since: later && options.runAt === undefined ? now : undefined,

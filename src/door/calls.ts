@@ -304,5 +304,5 @@ function newJob(input: PushInput, at: string): NewJob {
   rules.checkPushOptions(`${at}options`, options)
   const size = limits.checkSize(`${at}data`, data, limits.LIMITS.data)
   if (http?.body === 'json' && size.binary > 0) throw invalid('init.json', 'holds binary data, which no JSON can say')
-  return { name, data, options: present(options ?? {}), size: size.bytes, binary: size.binary, ...(http && { http: checkRequest(http) }) }
+  return { name, data, options: options && present(options), size: size.bytes, binary: size.binary, ...(http && { http: checkRequest(http) }) }
 }

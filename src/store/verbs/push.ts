@@ -2,7 +2,7 @@
 import { HoldfastError } from '../../core/errors.ts'
 import { idMaker, type IdRun } from '../../core/id.ts'
 import type { Job } from '../../core/job.ts'
-import { createJob, type NewJob } from '../../core/push.ts'
+import { createJob, NO_OPTIONS, type NewJob } from '../../core/push.ts'
 import { appendNew, count, summonAhead } from '../rooms.ts'
 import type { Work } from '../work.ts'
 
@@ -19,7 +19,7 @@ export async function push(work: Work, queue: string, items: readonly NewJob[]):
   let delayed = 0
   let best = -Infinity
   items.forEach((item, i) => {
-    const job = createJob(queue, item, row.settings.defaults ?? {}, first + i, idOf(first + i), work.now)
+    const job = createJob(queue, item, row.settings.defaults ?? NO_OPTIONS, first + i, idOf(first + i), work.now)
     if (job.large) work.put('payloads', job.seq, { seq: job.seq, data: job.data }, true)
     const kept = job.large ? { ...job, data: undefined } : job
     if (job.expiresAt !== undefined) work.put('expiries', [job.expiresAt, job.seq], { at: job.expiresAt, seq: job.seq }, true)
