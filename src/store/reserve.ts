@@ -13,13 +13,22 @@ export interface Reserve {
 
 const RESERVE_WORDS = 524_288
 
+/** Words of chance (xorshift32), since anything else could be compressed. */
+function noise(random: () => number): Uint32Array {
+  let state = random() * 2 ** 32 | 1
+  return new Uint32Array(RESERVE_WORDS).map(() => {
+    state ^= state << 13
+    state ^= state >>> 17
+    return state ^= state << 5
+  })
+}
+
 export function reserveOf(factory: IDBFactory, name: string, random: () => number): Reserve {
   const database = `holdfast-reserve:${name}`
   return {
     async lay() {
       const request = factory.open(database, 1)
-      // Chance, since anything else could be compressed.
-      request.onupgradeneeded = () => { request.result.createObjectStore('room').put(Uint32Array.from({ length: RESERVE_WORDS }, () => random() * 2 ** 32), 0) }
+      request.onupgradeneeded = () => { request.result.createObjectStore('room').put(noise(random), 0) }
       const db = await opened(request)
       db.close()
     },
