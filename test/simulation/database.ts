@@ -41,7 +41,7 @@ interface RawTransaction {
   onabort: Handler
 }
 interface RawStore { readonly records: { values(): Iterable<{ readonly key: unknown; readonly value: unknown }> } }
-interface RawBase { connections: RawConnection[]; readonly rawObjectStores: ReadonlyMap<string, RawStore>; processTransactions(): void }
+interface RawBase { readonly name: string; connections: RawConnection[]; readonly rawObjectStores: ReadonlyMap<string, RawStore>; processTransactions(): void }
 interface RawConnection { _closePending: boolean; _closed: boolean; readonly _rawDatabase: RawBase; onclose: Handler; transaction(names: string[], mode?: string, options?: unknown): RawTransaction; close(): void }
 interface RawOpening extends RawRequest { onupgradeneeded: Handler; transaction: { abort(): void } | null }
 
@@ -54,6 +54,8 @@ export class Database {
   #base: RawBase | undefined
   readonly #open = new Map<RawConnection, Realm>()
   readonly #rows = new WeakMap<object, unknown>()
+  /** What waits for connections to be closed. */
+  readonly #closed: Array<() => void> = []
   readonly #pending = new Map<RawTransaction, { readonly connection: RawConnection; readonly realm: Realm; readonly step: () => void }>()
   weather: Weather = FAIR
   /** Called right after anything was written. */
@@ -90,7 +92,7 @@ export class Database {
 
   /** The factory as this realm sees it. */
   factory(realm: Realm): IDBFactory {
-    return { open: (name: string, version?: number) => this.#opening(realm, name, version), deleteDatabase: (name: string) => this.#factory.deleteDatabase(name) } as unknown as IDBFactory
+    return { open: (name: string, version?: number) => this.#opening(realm, name, version), deleteDatabase: (name: string) => this.#deleting(realm, name) } as unknown as IDBFactory
   }
 
   #opening(realm: Realm, name: string, version: number | undefined): IDBOpenDBRequest {
@@ -116,6 +118,18 @@ export class Database {
     return seen as unknown as IDBOpenDBRequest
   }
 
+  /** fake-indexeddb would poll until the last connection is closed. */
+  #deleting(realm: Realm, name: string): IDBOpenDBRequest {
+    const seen: RawOpening = { readyState: 'pending', result: undefined, error: null, onsuccess: null, onerror: null, onupgradeneeded: null, transaction: null }
+    const attempt = (): void => {
+      if ([...this.#open.keys()].some(({ _rawDatabase }) => _rawDatabase.name === name)) { this.#closed.push(attempt); return }
+      const raw = this.#factory.deleteDatabase(name) as unknown as RawOpening
+      raw.onsuccess = () => { this.world.post(realm, () => { seen.onsuccess?.({}) }) }
+    }
+    attempt()
+    return seen as unknown as IDBOpenDBRequest
+  }
+
   #connection(realm: Realm, connection: RawConnection): RawConnection {
     this.#open.set(connection, realm)
     // fake-indexeddb waits for all transactions of all connections, and polls until then.
@@ -123,6 +137,7 @@ export class Database {
       connection._closePending = connection._closed = true
       connection._rawDatabase.connections = connection._rawDatabase.connections.filter((one) => one !== connection)
       this.#open.delete(connection)
+      for (const attempt of this.#closed.splice(0)) attempt()
     }
     const transaction = connection.transaction.bind(connection)
     connection.transaction = (...args) => this.#transaction(realm, connection, transaction(...args))

@@ -360,10 +360,13 @@ class Life {
     await world.advance(1000)
     // A page that could start no worker tries again at its next call.
     for (const tab of this.#living) this.#call(tab, 'queues', tab.call('queues'))
-    for (const queue of QUEUES) this.#call(healer, `resume ${queue}`, healer.call('resume', queue))
     const open = (): Job[] => [...monitor.now.values()].flatMap(({ job }) => isFinal(job.state) ? [] : [job])
     const until = world.awake + HEALED_MS
-    while (world.awake < until && monitor.problems.length === 0 && open().length > 0) await world.advance(5000)
+    while (world.awake < until && monitor.problems.length === 0 && open().length > 0) {
+      // A call to pause may still have been on its way.
+      for (const { queue, paused } of database.rows().queues) if (paused) this.#call(healer, `resume ${queue}`, healer.call('resume', queue))
+      await world.advance(5000)
+    }
     if (open().length > 0) for (const row of this.database.rows().queues) world.log(JSON.stringify(row))
     if (open().length > 0) for (const one of this.database.pending) world.log(one)
     for (const job of open()) monitor.wrong(`${(job.metadata as { token: string }).token} is still ${job.state} after ${HEALED_MS / 1000} s in which nothing went wrong`)
