@@ -2,10 +2,10 @@
 import { createClient, type Client, type Held } from './door/client.ts'
 import type { Method } from './door/protocol.ts'
 import { eventStream } from './door/event-stream.ts'
-import { request } from './door/outgoing.ts'
+import { outgoing } from './door/outgoing.ts'
 import { snapshot } from './door/snapshot.ts'
 import { HoldfastError, invalid } from './core/errors.ts'
-import { idMaker, idsOf, type IdRun } from './core/id.ts'
+import { idsOf, type IdRun } from './core/id.ts'
 import type { Job } from './core/job.ts'
 import type {
   BulkResult, FailResult, OpenOptions, Queue, QueueMap,
@@ -134,9 +134,9 @@ export function createQueue<M extends QueueMap = QueueMap>(name: string, options
     async snooze(job, ms) { await endPulled(job, 'snooze', ms) },
     async process(queue, handlers, processOptions) { return use().process(queue, handlers, processOptions) },
     async fetch(input, init, fetchOptions) {
-      const { queue = 'http', name: job = 'fetch', idempotency, okStatuses, allowStoredCredentials, ...pushOptions } = fetchOptions ?? {}
-      const { data, http } = request(input, init ?? {})
-      return only(await use().call<IdRun>('push', queue, { name: job, data, options: snapshot('options', pushOptions), http: { ...http, idempotency, okStatuses, allowStoredCredentials } }))
+      const made = outgoing(input, init, fetchOptions)
+      // What need not be read is sent at once, so that calls count in the order in which they are made.
+      return only(await use().call<IdRun>('push', undefined, made instanceof Promise ? await made : made))
     },
     async waitFor(id, { signal, timeoutMs } = {}) { return use().callUntil(signal, timeoutMs, 'waitFor', id) },
     cancel: forward('cancel'), promote: forward('promote'), remove: forward('remove'), retryAll: forward('retryAll'), removeAll: forward('removeAll'),
@@ -169,7 +169,7 @@ function readable(error: unknown): unknown {
 }
 
 /** The id of a push of one. */
-const only = (run: IdRun): string => idMaker(run.ms, run.random)(run.first)
+const only = (run: IdRun): string => idsOf(run)[0]!
 
 export { Cancel, HoldfastError, NetworkError, RetryAfter, Snooze, Unrecoverable } from './core/errors.ts'
 export type { ErrorCode } from './core/errors.ts'

@@ -13,13 +13,14 @@ export type JobOf<M extends QueueMap, Q extends QueueName<M> = QueueName<M>> =
 export interface FetchInit {
   readonly method?: string
   readonly headers?: Readonly<Record<string, string>> | Headers | ReadonlyArray<readonly [string, string]>
-  readonly body?: string
+  /** Whatever `fetch` takes; a stream is read to its end before anything is stored. */
+  readonly body?: BodyInit | null
   /** Sent as the JSON body, with its content type. Excludes `body`. */
   readonly json?: unknown
 }
 
 export interface FetchOptions extends PushOptions {
-  /** Default `http`. */
+  /** Default `http`, and `http.upload` for more than 64 KiB of binary data. */
   readonly queue?: string
   /** Default `fetch`. */
   readonly name?: string
@@ -202,8 +203,8 @@ export interface Queue<M extends QueueMap = QueueMap> {
   snooze(job: Job | string, ms: number): Promise<void>
   /** Runs jobs in this page from now on. With handlers by name, only jobs of these names are claimed. */
   process<Q extends QueueName<M>>(queue: Q, handler: Handler<JobOf<M, Q>> | Handlers<M, Q>, options?: ProcessOptions): Promise<Processor>
-  /** An HTTP request as a job; relative URLs are resolved against the page. */
-  fetch(input: string | URL, init?: FetchInit, options?: FetchOptions): Promise<string>
+  /** An HTTP request as a job; relative URLs are resolved against the page. Of a Request its URL, method, headers and body count. */
+  fetch(input: string | URL | Request, init?: FetchInit, options?: FetchOptions): Promise<string>
   /** The job's result, also after a reload or from another tab. Rejects with INVALID_STATE when it is dead or cancelled, NOT_FOUND when it is gone, TIMEOUT after `timeoutMs` (default: never), or with the signal's reason. */
   waitFor(id: string, options?: { readonly signal?: AbortSignal; readonly timeoutMs?: number }): Promise<unknown>
   cancel(id: string, options?: { readonly reason?: string; readonly ifNotStarted?: boolean }): Promise<{ readonly was: State }>

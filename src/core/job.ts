@@ -44,8 +44,8 @@ export interface HttpRequest {
   readonly url: string
   readonly method: string
   readonly headers: Readonly<Record<string, string>>
-  /** How `data` becomes the body; absent: no body. */
-  readonly body?: 'json' | 'text'
+  /** How `data` becomes the body; absent: no body. `form`: a list of [name, value] as FormData has it; `binary`: a Blob, or an ArrayBuffer or view if it was edited. */
+  readonly body?: 'json' | 'text' | 'form' | 'binary'
   /** `false`: send no key; else the header's name and whether its value is a quoted string. */
   readonly idempotency: false | { readonly header: string; readonly quoted: boolean }
   /** Answers outside 2xx that complete the job. */

@@ -1,4 +1,5 @@
 /** The calls a page may make: each checks what it is given, asks the engine or the store, and leaves its answer as a receipt. */
+import { queueFor } from '../core/body.ts'
 import { isHoldfastError, toEnvelope } from '../core/envelope.ts'
 import { HoldfastError, invalid } from '../core/errors.ts'
 import type { Job } from '../core/job.ts'
@@ -18,7 +19,7 @@ import type { Operation } from '../store/committer.ts'
 import { listJobs } from '../store/list.ts'
 import * as operations from '../store/operations.ts'
 import * as reads from '../store/reads.ts'
-import type { CallMessage, Method, ProcessorWish, PushInput, Reply, ToCaller } from './protocol.ts'
+import type { CallMessage, FetchInput, Method, ProcessorWish, PushInput, Reply, ToCaller } from './protocol.ts'
 import { checkRequest } from './request.ts'
 
 export interface CallsOptions {
@@ -237,17 +238,20 @@ export function createCalls({ engine, clock, connectivity, client, say, port, re
   }
 
   /** Separate calls, one operation: each is checked by itself, and should the shared commit fail, each is tried by itself. */
-  async function pushes(queue: string, ids: readonly number[], items: readonly PushInput[]): Promise<void> {
+  async function pushes(asked: unknown, ids: readonly number[], items: ReadonlyArray<PushInput | FetchInput>): Promise<void> {
     const refuse = (id: number, error: unknown): void => { say({ t: 'reply', id, reply: { error: toEnvelope(error) } }) }
-    const good: Array<{ readonly id: number; readonly job: NewJob }> = []
+    const queues = new Map<string, Pushed[]>()
     ids.forEach((id, i) => {
       try {
-        limits.checkQueue(queue)
         const item = items[i]
-        if (item) good.push({ id, job: newJob(item, '') })
+        const job = item?.http ? newRequest(item) : newJob(item, '')
+        const queue = limits.checkQueue(item?.http ? item.options?.queue ?? queueFor(job.binary) : asked)
+        const good = queues.get(queue)
+        if (good) good.push({ id, job })
+        else queues.set(queue, [{ id, job }])
       } catch (error) { refuse(id, error) }
     })
-    const store = async (part: typeof good): Promise<void> => {
+    const store = async (queue: string, part: readonly Pushed[]): Promise<void> => {
       const calls = part.map(({ id }) => id)
       const jobs = part.map(({ job }) => job)
       const looking = space.take(roomOf(jobs))
@@ -255,24 +259,25 @@ export function createCalls({ engine, clock, connectivity, client, say, port, re
       const run = await committer.submit({ needs: [['queues', queue]], rooms: operations.PUSH_ROOMS, grows: true, run: (work) => operations.push(work, queue, jobs), call: { ids: calls, reply: (value) => value } })
       say({ t: 'pushed', ids: calls, run })
     }
-    if (good.length === 0) return
-    try { await store(good) } catch (error) {
-      const alone = good.length > 1 && isHoldfastError(error) && error.code === 'QUOTA'
-      for (const one of good) await (alone ? store([one]) : Promise.reject(error as Error)).catch((cause: unknown) => { refuse(one.id, cause) })
-    }
-    if (good.some(({ job }) => job.http)) await requests(queue)
+    await Promise.all([...queues].map(async ([queue, good]) => {
+      try { await store(queue, good) } catch (error) {
+        const alone = good.length > 1 && isHoldfastError(error) && error.code === 'QUOTA'
+        for (const one of good) await (alone ? store(queue, [one]) : Promise.reject(error as Error)).catch((cause: unknown) => { refuse(one.id, cause) })
+      }
+      if (good.some(({ job }) => job.http)) await requests(queue)
+    }))
   }
 
   function take(list: readonly CallMessage[]): void {
     const steps: Array<() => Promise<void>> = []
-    let run: { readonly queue: unknown; readonly ids: number[]; readonly items: PushInput[] } | undefined
+    let run: { readonly queue: unknown; readonly ids: number[]; readonly items: Array<PushInput | FetchInput> } | undefined
     for (const { id, method, args } of list) {
-      const [queue, item] = args as [unknown, PushInput]
+      const [queue, item] = args as [unknown, PushInput | FetchInput]
       if (method !== 'push') { run = undefined; steps.push(() => answer(id, method, args)) }
       else if (run && run.queue === queue) { run.ids.push(id); run.items.push(item) }
       else {
         const next = run = { queue, ids: [id], items: [item] }
-        steps.push(() => pushes(next.queue as string, next.ids, next.items))
+        steps.push(() => pushes(next.queue, next.ids, next.items))
       }
     }
     for (const step of steps) void step()
@@ -296,13 +301,20 @@ const edited = (data: unknown): { readonly edited?: limits.Size } => {
 const roomOf = (jobs: readonly NewJob[]): number => jobs.reduce((sum, { size, binary }) => sum + size + binary + JOB_BYTES, 0)
 const JOB_BYTES = 400
 
-function newJob(input: PushInput, at: string): NewJob {
+interface Pushed { readonly id: number; readonly job: NewJob }
+
+function newJob(input: PushInput | undefined, at: string): NewJob {
   if (typeof input !== 'object' || input === null) throw limits.wrong(at.replace(/\.$/, ''), 'an object with name and data', input)
-  const { name, data, options, http, ...unknown } = input
+  const { name, data, options, ...unknown } = input
   for (const key of Object.keys(unknown)) throw invalid(`${at}${key}`, 'is not a part of a job: use name, data, options')
   limits.checkName(`${at}name`, name, limits.LIMITS.jobName)
   rules.checkPushOptions(`${at}options`, options)
   const size = limits.checkSize(`${at}data`, data, limits.LIMITS.data)
-  if (http?.body === 'json' && size.binary > 0) throw invalid('init.json', 'holds binary data, which no JSON can say')
-  return { name, data, options: options && present(options), size: size.bytes, binary: size.binary, ...(http && { http: checkRequest(http) }) }
+  return { name, data, options: options && present(options), size: size.bytes, binary: size.binary }
+}
+
+function newRequest({ data, options, http: input }: FetchInput): NewJob {
+  const { queue: _queue, name = 'fetch', idempotency, okStatuses, allowStoredCredentials, ...rest } = options ?? {}
+  const { http, size } = checkRequest(input, data, { idempotency, okStatuses, allowStoredCredentials })
+  return { ...newJob({ name, data: undefined, options: rest }, ''), data, size: size.bytes, binary: size.binary, http }
 }

@@ -1,9 +1,11 @@
 /** Attempts in the engine's own realm: requests, and the handlers of an application's own worker. */
+import { UPLOAD_QUEUE } from '../core/body.ts'
 import { present } from '../core/present.ts'
 import type { Engine } from '../engine/engine.ts'
 import { httpAttempt } from '../engine/http.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Connectivity } from '../platform/connectivity.ts'
+import { byFetch, byXhr } from '../platform/send.ts'
 import { taskQueue } from '../platform/task.ts'
 import { createRunner, type Execute } from '../runner/runner.ts'
 import * as operations from '../store/operations.ts'
@@ -19,6 +21,7 @@ export interface Local {
 }
 
 const HTTP_CONCURRENCY = 4
+const UPLOAD_CONCURRENCY = 2
 const NOTHING: operations.Held = { box: -1, token: '', seq: -1 }
 
 export function createLocal(engine: Engine, owner: string, clock: Clock, connectivity: Connectivity): Local {
@@ -39,13 +42,15 @@ export function createLocal(engine: Engine, owner: string, clock: Clock, connect
   }
 
   const sending = new Set<string>()
-  const send = httpAttempt({ clock, fetch: (...args) => fetch(...args), online: () => connectivity.online })
+  const fetched = byFetch((...args) => fetch(...args))
+  // Service workers have no XMLHttpRequest.
+  const attempt = httpAttempt({ clock, send: fetched, upload: typeof XMLHttpRequest === 'undefined' ? fetched : byXhr, online: () => connectivity.online })
   return {
     async requests(queue) {
       if (sending.has(queue)) return
       sending.add(queue)
       // Asked again by and by.
-      await process(queue, `${owner}:${queue}`, HTTP_CONCURRENCY, { kind: 'requests' }, send).catch(() => { sending.delete(queue) })
+      await process(queue, `${owner}:${queue}`, queue === UPLOAD_QUEUE ? UPLOAD_CONCURRENCY : HTTP_CONCURRENCY, { kind: 'requests' }, attempt).catch(() => { sending.delete(queue) })
     },
     serve: ({ queue, names, execute, concurrency }) => process(queue, `${owner}:${queue}:served`, concurrency, present({ kind: 'handlers' as const, names }), execute),
   }

@@ -1,24 +1,31 @@
-/** A request as the page hands it to the worker. */
+/** A request as the page hands it to the worker, which checks what it says. It is copied at the call: what the caller changes later does not count. */
 import { invalid } from '../core/errors.ts'
-import type { FetchInit } from '../queue.ts'
+import type { FetchInit, FetchOptions } from '../queue.ts'
+import type { FetchInput } from './protocol.ts'
 import { snapshot } from './snapshot.ts'
-import type { RequestInput } from './request.ts'
 
-/** Its URL absolute, its headers as pairs, its body as the job's data; the worker checks what it says. */
-export function request(input: string | URL, { method, headers, body, json, ...unknown }: FetchInit): { readonly data: unknown; readonly http: RequestInput } {
-  for (const key of Object.keys(unknown)) throw invalid(`init.${key}`, 'is not an option here: use method, headers, body, json')
-  if (body !== undefined && json !== undefined) throw invalid('init.json', 'excludes body: give one of the two')
-  if (body !== undefined && typeof body !== 'string') throw invalid('init.body', 'must be a string; for JSON use init.json')
-  // The copy a job keeps is edited as data, so it is stored as such; what no JSON can say is refused here.
-  try { JSON.stringify(json) } catch (error) { throw invalid('init.json', `cannot be JSON: ${String(error)}`) }
-  if (typeof input !== 'string' && !(input instanceof URL)) throw invalid('url', 'must be a string or a URL')
+/** A promise only where a body must be read first: a Request's, or a stream. */
+export function outgoing(input: string | URL | Request, init?: FetchInit, fetchOptions?: FetchOptions): FetchInput | Promise<FetchInput> {
+  const asked = input instanceof Request ? input : undefined
+  const { method = asked?.method, headers = asked?.headers, body, json, ...unknown } = init ?? {}
+  const at = asked?.url ?? input as string
   let url: string
-  try { url = new URL(String(input), globalThis.document?.baseURI ?? globalThis.location?.href).href } catch { throw invalid('url', `is not a URL (got ${JSON.stringify(String(input).slice(0, 200))})`) }
-  const given = headers instanceof Headers ? [...headers] : Array.isArray(headers) ? headers as Array<[string, string]> : Object.entries(headers ?? {})
-  const pairs = given.map(([name, value]) => [String(name), String(value)] as const)
-  if (json !== undefined && !pairs.some(([name]) => name.toLowerCase() === 'content-type')) pairs.push(['content-type', 'application/json'])
-  return {
-    data: json === undefined ? body : snapshot('init.json', json),
-    http: { url, method: method ?? (body === undefined && json === undefined ? 'GET' : 'POST'), headers: pairs, body: json !== undefined ? 'json' : body !== undefined ? 'text' : undefined },
-  }
+  // Only text can be relative.
+  try { url = new URL(at, typeof input === 'string' ? globalThis.document?.baseURI ?? globalThis.location?.href : undefined).href } catch { throw invalid('url', `is not a URL (got ${String(at)})`) }
+  const options = snapshot('options', fetchOptions)
+  const named = Object(headers) as Headers
+  const http = { url, method, headers: snapshot('init.headers', Symbol.iterator in named ? [...named] : Object.entries(named)), unknown: Object.keys(unknown), credentials: asked?.credentials }
+  const made = (body: FetchInput['http']['body'], data?: unknown): FetchInput => ({ data, options, http: { ...http, body } })
+  if (json !== undefined) return made(body == null ? 'json' : 'both', snapshot('init.json', json))
+  if (body instanceof FormData) return made('form', [...body])
+  if (body instanceof URLSearchParams) return made('query', String(body))
+  try {
+    // Of a view exactly its bytes, not all of the buffer behind it.
+    if (ArrayBuffer.isView(body) || body instanceof ArrayBuffer) return made('given', new Blob([body]))
+    const unread = body instanceof ReadableStream ? new Response(body) : body == null ? asked : undefined
+    if (unread) return unread.blob().then((read) => read.size || body ? made('given', read) : made(undefined), unreadable)
+  } catch (error) { unreadable(error) }
+  return body == null ? made(undefined) : made('given', snapshot('init.body', body))
 }
+
+function unreadable(error: unknown): never { throw invalid('init.body', `cannot be read: ${String(error)}`, {}, error) }

@@ -2,7 +2,7 @@
 import type { ErrorEnvelope } from '../core/errors.ts'
 import type { IdRun } from '../core/id.ts'
 import type { PushOptions } from '../core/push.ts'
-import type { ProcessOptions, QueueEvent } from '../queue.ts'
+import type { FetchOptions, ProcessOptions, QueueEvent } from '../queue.ts'
 import type { RequestInput } from './request.ts'
 import type { AttemptReport, Run, RunEnding } from '../runner/runner.ts'
 
@@ -25,7 +25,9 @@ export type ToHost =
   | { readonly t: 'suspend'; readonly on: boolean }
 
 /** A push as it crosses. */
-export interface PushInput { readonly name: string; readonly data: unknown; readonly options?: PushOptions | undefined; readonly http?: RequestInput }
+export interface PushInput { readonly name: string; readonly data: unknown; readonly options?: PushOptions | undefined; readonly http?: undefined }
+/** A request as it crosses, by the same call; its options say what a push says beside them. */
+export interface FetchInput { readonly data: unknown; readonly options: FetchOptions | undefined; readonly http: RequestInput }
 
 export type Reply = { readonly value: unknown } | { readonly error: ErrorEnvelope }
 

@@ -1,29 +1,50 @@
 /** Checks a request at push, so that nothing is stored that can never be sent. */
+import { checkBody } from '../core/body.ts'
 import { defaultOkStatuses } from '../core/http-answer.ts'
 import type { HttpRequest } from '../core/job.ts'
 import { invalid } from '../core/errors.ts'
-import { byteLength, LIMITS, wrong } from '../core/limits.ts'
+import { byteLength, LIMITS, wrong, type Size } from '../core/limits.ts'
 import { boolean, integer, listOf, shape, text } from '../core/rules.ts'
 import type { FetchOptions } from '../queue.ts'
 
 /** A request as the page hands it over: its URL absolute if the page could make it so, its body in the job's data. */
 export interface RequestInput {
   readonly url: string
-  readonly method: string
-  readonly headers: ReadonlyArray<readonly [string, string]>
-  readonly body: 'json' | 'text' | undefined
-  readonly idempotency?: FetchOptions['idempotency'] | undefined
-  readonly okStatuses?: readonly number[] | undefined
-  readonly allowStoredCredentials?: boolean | undefined
+  readonly method: string | undefined
+  /** Names and values, as they were given. */
+  readonly headers: readonly unknown[]
+  /** Where the data comes from: `init.json`, `init.body` or wrongly both; of bodies a FormData's entries, URLSearchParams as text, or what was given, as a Blob if it had to be read or copied. */
+  readonly body: 'json' | 'form' | 'query' | 'given' | 'both' | undefined
+  /** What `init` says besides. */
+  readonly unknown: readonly string[]
+  /** Those of a Request. */
+  readonly credentials?: string | undefined
 }
+
+/** What a request says in its options besides those of any job. */
+type RequestOptions = { readonly [K in 'idempotency' | 'okStatuses' | 'allowStoredCredentials']: FetchOptions[K] | undefined }
 
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
 const SENSITIVE = /^(authorization|cookie|proxy-.*)$/i
 /** The browser sets these and ignores ours (Fetch standard, forbidden request-headers). */
 const FORBIDDEN = /^(accept-charset|accept-encoding|access-control-request-.*|connection|content-length|cookie2|date|dnt|expect|host|keep-alive|origin|referer|sec-.*|set-cookie|te|trailer|transfer-encoding|upgrade|via)$/i
 
-export function checkRequest(input: RequestInput): HttpRequest {
-  const { url, method, body, idempotency, okStatuses } = input
+/** How the data becomes a body, and what content type the browser would not add by itself. */
+function bodyOf({ body }: RequestInput, data: unknown): readonly [HttpRequest['body'], contentType?: string] {
+  switch (body) {
+    case 'both': throw invalid('init.json', 'excludes body: give one of the two')
+    case 'json': return ['json', 'application/json']
+    case 'query': return ['text', 'application/x-www-form-urlencoded;charset=UTF-8']
+    case 'given': return [typeof data === 'string' ? 'text' : 'binary']
+    case 'form': case undefined: return [body]
+  }
+}
+
+export function checkRequest(input: RequestInput, data: unknown, { idempotency, okStatuses, allowStoredCredentials }: RequestOptions): { readonly http: HttpRequest; readonly size: Size } {
+  for (const key of input.unknown) throw invalid(`init.${key}`, 'is not an option here: use method, headers, body, json')
+  if ((input.credentials ?? 'same-origin') !== 'same-origin') throw invalid('url.credentials', `must be 'same-origin' in a Request (is '${input.credentials}'): cookies go to the own origin only`)
+  const [body, contentType] = bodyOf(input, data)
+  const { url, method = body ? 'POST' : 'GET' } = input
   if (!/^https?:\/\/[^/?#]+/i.test(url)) throw wrong('url', 'an absolute http(s) URL, or relative to a page', url)
   const { username, password } = new URL(url)
   if (username || password) throw invalid('url', 'holds a name and password, which would be stored: send them as a header')
@@ -31,18 +52,26 @@ export function checkRequest(input: RequestInput): HttpRequest {
   if (!TOKEN.test(method) || /^(connect|trace|track)$/i.test(method)) throw wrong('init.method', 'a method that can be sent', method)
   if (body && /^(get|head)$/i.test(method)) throw invalid('init.body', `is not allowed with ${method}`)
   const headers: Record<string, string> = {}
-  for (const [name, value] of input.headers) {
-    const checked = checkHeader(name, value, input.allowStoredCredentials === true)
+  for (const pair of input.headers) {
+    const [name, value] = [pair].flat().map(String)
+    if (name === undefined || value === undefined) throw invalid('init.headers', 'must be an object, or a list of [name, value]')
+    const checked = checkHeader(name, value, allowStoredCredentials === true)
     const same = Object.keys(headers).find((known) => known.toLowerCase() === name.toLowerCase())
     headers[same ?? name] = same === undefined ? checked : `${headers[same]}, ${checked}`
   }
+  const type = Object.keys(headers).find((name) => /^content-type$/i.test(name))
+  if (type !== undefined && body === 'form') throw invalid(`init.headers[${JSON.stringify(type)}]`, 'is set by the browser, which makes up what separates the parts: leave it out')
+  if (type === undefined && contentType !== undefined) headers['content-type'] = contentType
   const size = Object.entries(headers).reduce((sum, pair) => sum + byteLength(pair.join()), 0)
   if (size > LIMITS.headers) throw invalid('init.headers', `must be at most ${LIMITS.headers} bytes (has ${size})`, { limit: LIMITS.headers, actual: size })
   if (okStatuses !== undefined) listOf(integer(100, 599))('options.okStatuses', okStatuses)
   return {
-    url, method: method.toUpperCase(), headers, okStatuses: [...defaultOkStatuses(method.toUpperCase()), ...okStatuses ?? []],
-    ...(body ? { body } : {}),
-    idempotency: checkIdempotency(idempotency, headers),
+    http: {
+      url, method: method.toUpperCase(), headers, okStatuses: [...defaultOkStatuses(method.toUpperCase()), ...okStatuses ?? []],
+      ...(body ? { body } : {}),
+      idempotency: checkIdempotency(idempotency, headers),
+    },
+    size: checkBody(input.body === 'json' ? 'init.json' : 'init.body', body, data),
   }
 }
 
@@ -55,7 +84,7 @@ function checkHeader(name: string, value: string, allowSensitive: boolean): stri
   return value
 }
 
-function checkIdempotency(value: RequestInput['idempotency'], headers: Readonly<Record<string, string>>): HttpRequest['idempotency'] {
+function checkIdempotency(value: FetchOptions['idempotency'], headers: Readonly<Record<string, string>>): HttpRequest['idempotency'] {
   if (value === false) return false
   shape({ header: text(256), quoted: boolean })('options.idempotency', value ?? {})
   const header = value?.header ?? 'Idempotency-Key'

@@ -1,4 +1,5 @@
 /** A request as an attempt: send it, and say what its answer means (`core/http-answer.ts` decides). */
+import { isUpload } from '../core/body.ts'
 import { classify } from '../core/http-answer.ts'
 import { cut } from '../core/limits.ts'
 import type { HttpRequest, Job, JobError } from '../core/job.ts'
@@ -6,6 +7,7 @@ import { present } from '../core/present.ts'
 import { originOf } from '../core/lane.ts'
 import type { HttpResult } from '../queue.ts'
 import type { Clock } from '../platform/clock.ts'
+import type { Received, Send, Sent } from '../platform/send.ts'
 import { describeError } from '../runner/outcome.ts'
 import type { Attempt, Execute, Result, RunEnding } from '../runner/runner.ts'
 
@@ -15,7 +17,9 @@ const MOST_TROUBLED = 1000
 
 export interface HttpEnv {
   readonly clock: Clock
-  readonly fetch: typeof fetch
+  readonly send: Send
+  /** For files and forms, of which there may be much to send. */
+  readonly upload: Send
   online(): boolean
 }
 
@@ -37,27 +41,26 @@ export function httpAttempt(env: HttpEnv): Execute {
     const { http } = job
     if (!http) return { event: { type: 'fail', error: { name: 'Error', message: 'This job holds no request' }, final: 'unrecoverable' } }
     const origin = originOf(http.url)
-    let response: Response
-    let body: string
+    const request = requestOf(job, http)
+    let response: Received
     try {
-      response = await env.fetch(http.url, { ...requestInit(job, http), signal: attempt.signal, cache: 'no-store' })
-      if (response.type === 'opaqueredirect') return answered({ type: 'fail', error: redirected(http), final: 'unrecoverable' })
-      body = await response.text()
+      response = await (isUpload(http) ? env.upload : env.send)(request, attempt.signal, (part) => { attempt.moved(part) })
     } catch (error) {
       if (attempt.aborted && attempt.aborted.code !== 'TIMEOUT') return { event: { type: 'release', unanswered: true } }
       const ownFault = attempt.aborted !== undefined || (env.online() && isOwnFault(attempt, origin))
       const failure: JobError = attempt.aborted ? describeError(attempt.aborted)
-        : { name: 'NetworkError', message: `No answer from ${http.method} ${http.url}: ${describeError(error).message} (offline, refused by CORS or CSP, blocked, or the server is down)` }
+        : { name: 'NetworkError', message: `No answer from ${http.method} ${http.url}: ${describeError(error).message} (no page is told why: offline, refused by CORS or CSP, blocked, cut off, or the server is down)` }
       return ownFault ? { event: { type: 'fail', error: failure, unanswered: true } } : { event: { type: 'release', unanswered: true }, origin: { closed: { reason: failure.message } } }
     }
+    if (response.redirected) return answered({ type: 'fail', error: redirected(http, response.redirected), final: 'unrecoverable' })
     const verdict = classify(present({ status: response.status, retryAfter: response.headers.get('retry-after') ?? undefined }), http.okStatuses, job.unanswered === true || job.stalls > 0, env.clock.now(), env.clock.parseDate)
-    const error: JobError = { name: 'HttpError', message: `${response.status} from ${http.method} ${http.url}${excerpt(response, body)}` }
+    const error: JobError = { name: 'HttpError', message: `${response.status} from ${http.method} ${http.url}${excerpt(response)}` }
     const after = present({ afterMs: 'afterMs' in verdict ? verdict.afterMs : undefined })
     switch (verdict.kind) {
       case 'done': {
         succeeded.set(origin, env.clock.awake())
         troubled.delete(job.id)
-        return { event: { type: 'complete', result: resultOf(response, body, job.keepResult === true) }, origin: {} }
+        return { event: { type: 'complete', result: resultOf(response, job.keepResult === true) }, origin: {} }
       }
       case 'origin': return isOwnFault(attempt, origin)
         ? { event: { type: 'fail', error, ...after } }
@@ -71,21 +74,42 @@ export function httpAttempt(env: HttpEnv): Execute {
 /** The origin did answer, so its gate may open, whatever becomes of the job. */
 const answered = (event: Result): Partial<RunEnding> & { readonly event: Result } => ({ event, origin: {} })
 
-function requestInit(job: Job, http: HttpRequest): RequestInit {
+function requestOf(job: Job, http: HttpRequest): Sent {
   const headers = new Headers(http.headers)
   if (http.idempotency) {
     const key = job.revision ? `${job.id}.${job.revision}` : job.id
     headers.set(http.idempotency.header, http.idempotency.quoted ? `"${key}"` : key)
   }
-  return present({ method: http.method, headers, redirect: http.method === 'GET' || http.method === 'HEAD' ? 'follow' as const : 'manual' as const, body: http.body && (http.body === 'json' ? JSON.stringify(job.data) : String(job.data)) })
+  return present({ url: http.url, method: http.method, headers, body: http.body && bodyOf(http.body, job.data) })
 }
 
-/** Where to is not told; and what was sent there would be another request, often one without its body. */
-const redirected = ({ method, url }: HttpRequest): JobError => ({ name: 'HttpError', message: `A redirect (3xx) from ${method} ${url}: requests that change something are not redirected. Use the address it leads to` })
+/** `checkBody` has made sure of what the data is. */
+function bodyOf(kind: NonNullable<HttpRequest['body']>, data: unknown): BodyInit {
+  switch (kind) {
+    case 'json': return JSON.stringify(data)
+    case 'text': return String(data)
+    case 'binary': return data as Blob
+    case 'form': return formOf(data as ReadonlyArray<readonly [string, string | Blob]>)
+  }
+}
 
-const isJson = (response: Response): boolean => /[/+]json\b/i.test(response.headers.get('content-type') ?? '')
+function formOf(fields: ReadonlyArray<readonly [string, string | Blob]>): FormData {
+  const form = new FormData()
+  // What it takes of the two it tells by itself.
+  for (const [name, value] of fields) form.append(name, value as string)
+  return form
+}
 
-function resultOf(response: Response, body: string, keepBody: boolean): HttpResult {
+/** What was sent there would be another request, often one without its body. */
+const redirected = ({ method, url }: HttpRequest, { to }: { readonly to?: string }): JobError => ({
+  name: 'HttpError',
+  message: `A redirect (3xx) from ${method} ${url}${to === undefined ? '' : ` to ${to}, which the browser followed, so that the answer is to another request`}: requests that change something are not redirected. Use the address it leads to`,
+})
+
+const isJson = ({ headers }: Received): boolean => /[/+]json\b/i.test(headers.get('content-type') ?? '')
+
+function resultOf(response: Received, keepBody: boolean): HttpResult {
+  const { text: body } = response
   const bare = { status: response.status, headers: Object.fromEntries(response.headers) }
   if (!keepBody || body === '') return bare
   const whole = cut(body, RESULT_BODY_BYTES)
@@ -96,14 +120,14 @@ function resultOf(response: Response, body: string, keepBody: boolean): HttpResu
 }
 
 /** What the server says of its refusal: problem details (RFC 9457) or the start of its text. */
-function excerpt(response: Response, body: string): string {
+function excerpt(response: Received): string {
   if (isJson(response)) {
     try {
-      const { title, detail, message, error } = JSON.parse(body) as Record<string, unknown>
+      const { title, detail, message, error } = JSON.parse(response.text) as Record<string, unknown>
       const said = [title, detail ?? message ?? error].filter((part) => typeof part === 'string')
       if (said.length > 0) return `: ${cut(said.join(': '), EXCERPT_BYTES)}`
     } catch { /* told as text */ }
   }
-  const text = body.replace(/<[^>]*>/g, ' ').replace(/\s+/g, ' ').trim()
+  const text = response.text.replace(/<[^>]*>/g, ' ').replace(/\s+/g, ' ').trim()
   return text ? `: ${cut(text, EXCERPT_BYTES)}` : ''
 }

@@ -63,7 +63,9 @@ const REPORT_MS = 250
 export class Attempt {
   readonly key: string
   readonly startedAt: number
-  readonly deadline: number
+  /** In awake ms; each sign of progress puts it off, where `moved` says so. */
+  deadline: number
+  #moving = false
   #controller: AbortController | undefined
   #aborted: HoldfastError | undefined
   report: AttemptReport | undefined
@@ -71,6 +73,18 @@ export class Attempt {
     this.key = keyOf(run.token, run.job.seq)
     this.startedAt = host.clock.awake()
     this.deadline = this.startedAt + run.job.timeoutMs
+  }
+
+  /** Something was done: its timeout begins anew. `part`: how much of it in all, 0..1. */
+  moved(part?: number): void {
+    this.#moving = true
+    this.deadline = this.host.clock.awake() + this.run.job.timeoutMs
+    if (part !== undefined) this.add({ progress: Math.round(part * 1000) / 10 })
+  }
+
+  timeOut(): void {
+    const { timeoutMs } = this.run.job
+    this.abort(new HoldfastError('TIMEOUT', this.#moving ? `Nothing moved for ${timeoutMs} ms` : `The attempt took more than ${timeoutMs} ms`))
   }
 
   /** Made when first asked for: most handlers never look. */
@@ -160,7 +174,7 @@ export function createRunner(host: RunnerHost, execute: Execute): Runner {
       armed = Infinity
       const now = host.clock.awake()
       for (const attempt of running.values()) {
-        if (attempt.deadline <= now) attempt.abort(new HoldfastError('TIMEOUT', `The attempt took more than ${attempt.run.job.timeoutMs} ms`))
+        if (attempt.deadline <= now) attempt.timeOut()
         else arm(attempt.deadline)
       }
     })

@@ -75,7 +75,7 @@ const HEAD = `<script type="importmap">{"imports":{"holdfast":"/holdfast/index.j
   window.tell = (what, id = '') => { lines.push(what + ' ' + id + ' ' + when()); if (!telling) void send() }
 </script>`
 
-/** Serves the library and pages on one fixed origin, and takes the journal. One script is that of `/page`; several are served under their names. */
+/** Serves the library and pages on one fixed origin, and takes the journal. `/api/` is asked with its body as text, `/raw/` before it is read. One script is that of `/page`; several are served under their names. */
 export async function serveSite(pages: string | Readonly<Record<string, string>>, api: (request: IncomingMessage, body: string, response: ServerResponse) => void = (_request, _body, response) => { response.end() }): Promise<Site> {
   const journal = new Journal()
   const files = await library()
@@ -87,6 +87,7 @@ export async function serveSite(pages: string | Readonly<Record<string, string>>
     if (pathname === '/journal') void read(request).then((text) => { for (const line of text.split('\n')) journal.take(line); response.end() })
     else if (page !== undefined) response.setHeader('content-type', 'text/html').end(`<!doctype html><html><head><title>page</title>${HEAD}</head><body><script type="module">${page}</script></body></html>`)
     else if (pathname === '/empty') response.setHeader('content-type', 'text/html').end('<!doctype html><title>empty</title>')
+    else if (pathname.startsWith('/raw/')) api(request, '', response)
     else if (pathname.startsWith('/api/')) void read(request).then((text) => { api(request, text, response) })
     else if (file === undefined) response.writeHead(404).end()
     else response.writeHead(200, { 'content-type': 'text/javascript', 'cache-control': 'max-age=86400' }).end(file)

@@ -9,6 +9,8 @@ export const FRANK_QUOTA = 24_000_000
 const PRELUDES = {
   /** As in a browser that has neither Web Locks nor BroadcastChannel. */
   'bare-worker.js': `Object.defineProperty(navigator, 'locks', { value: undefined }); delete globalThis.BroadcastChannel`,
+  /** As a service worker, which has no XMLHttpRequest. */
+  'fetching-worker.js': 'delete globalThis.XMLHttpRequest',
   /** Told the quota that the test set; Chromium itself names a made-up one since it hides the size of the disk. */
   'frank-worker.js': `navigator.storage.estimate = async () => ({ ...await Object.getPrototypeOf(navigator.storage).estimate.call(navigator.storage), quota: ${FRANK_QUOTA} })`,
   /** Its time goes ten times as fast; the date is everybody's. */

@@ -3,6 +3,7 @@ import { isHoldfastError } from '../../src/core/envelope.ts'
 import { idsOf, type IdRun } from '../../src/core/id.ts'
 import { isFinal, type Job } from '../../src/core/job.ts'
 import type { PushOptions } from '../../src/core/push.ts'
+import type { FetchInput, PushInput } from '../../src/door/protocol.ts'
 import type { RequestInput } from '../../src/door/request.ts'
 import type { Held } from '../../src/store/operations.ts'
 import { openStore } from '../../src/store/store.ts'
@@ -147,7 +148,7 @@ class Life {
 
   // ---- pushing ----
 
-  #input(request = false): { readonly token: string; readonly input: { name: string; data: Data; options: PushOptions; http?: RequestInput } } {
+  #input(request = false): { readonly token: string; readonly input: PushInput | FetchInput } {
     const { random } = this.world
     const token = `job${++this.#tokens}`
     const options: PushOptions = {
@@ -157,8 +158,9 @@ class Life {
       ...(random.chance(0.3) && { timeoutMs: random.between(500, 20_000) }), ...(random.chance(0.5) && { backoff: { type: 'fixed', delayMs: random.between(0, 3000) } }),
     }
     const data: Data = { token, plan: planOf(random), ...(random.chance(0.05) && { ballast: 'b'.repeat(20_000) }) }
-    const http: RequestInput = { url: `https://${random.pick(['one', 'two'])}.example/`, method: 'POST', headers: [], body: 'json' }
-    return { token, input: { name: random.pick(NAMES), data, options, ...(request && { http }) } }
+    const http: RequestInput = { url: `https://${random.pick(['one', 'two'])}.example/`, method: 'POST', headers: [], body: 'json', unknown: [] }
+    const name = random.pick(NAMES)
+    return { token, input: request ? { data, options: { ...options, name }, http } : { name, data, options } }
   }
 
   #push(tab: Tab, request = false): void {

@@ -14,6 +14,7 @@ import { createEngine, type Engine } from '../../src/engine/engine.ts'
 import { httpAttempt } from '../../src/engine/http.ts'
 import type { Port } from '../../src/engine/processor.ts'
 import { keyOf } from '../../src/runner/key.ts'
+import { byFetch } from '../../src/platform/send.ts'
 import { createRunner, type Execute, type RunEnding, type Runner } from '../../src/runner/runner.ts'
 import * as operations from '../../src/store/operations.ts'
 import * as reads from '../../src/store/reads.ts'
@@ -77,9 +78,10 @@ async function openHost({ world, database, name, execute, watched, fetch }: Surr
   async function requests(queue: string): Promise<void> {
     if (sending.has(queue)) return
     sending.add(queue)
-    const send = httpAttempt({ clock, fetch: fetch(realm), online: () => world.online })
+    const send = byFetch(fetch(realm))
+    const attempt = httpAttempt({ clock, send, upload: send, online: () => world.online })
     // Asked again at the next look.
-    await local(`${own}:${queue}`, { queue, concurrency: HTTP_CONCURRENCY }, { kind: 'requests' }, send).catch(() => { sending.delete(queue) })
+    await local(`${own}:${queue}`, { queue, concurrency: HTTP_CONCURRENCY }, { kind: 'requests' }, attempt).catch(() => { sending.delete(queue) })
   }
 
   const { replies, receipts } = await settledReplies(connection, [client, ...former], unsettled)

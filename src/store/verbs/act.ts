@@ -1,4 +1,5 @@
 /** What a person does to one job, wherever it is. Each looks up by index, so it needs a transaction of its own. */
+import { checkBody } from '../../core/body.ts'
 import { isHoldfastError } from '../../core/envelope.ts'
 import { HoldfastError } from '../../core/errors.ts'
 import { isFinal, type Job, type State } from '../../core/job.ts'
@@ -32,6 +33,7 @@ export async function act(work: Work, id: string, seq: number, event: JobEvent, 
   const outcome = transition(active, event, work.now)
   if (outcome.kind === 'refused') throw invalidState(active, event.type)
   if (outcome.kind === 'ignored') return active
+  if (options.edited && outcome.job.http) checkBody('data', outcome.job.http.body, outcome.job.data)
   if (place.room === 'leases') {
     const { cancelRequested } = outcome.job
     const lease = await work.get('leases', place.lease.box)
