@@ -33,6 +33,8 @@ export interface CallsOptions {
   readonly port: (processor: string) => Port
   /** Requests were pushed into this queue. */
   readonly requests: (queue: string) => Promise<void>
+  /** Aborts what runs in this realm; resolves when it has ended. */
+  readonly stop: (reason: HoldfastError) => Promise<unknown>
 }
 
 export interface Calls {
@@ -44,8 +46,9 @@ export interface Calls {
 }
 
 const BULK = 500
+const STOP_MS = 100
 
-export function createCalls({ engine, clock, connectivity, client, say, port, requests }: CallsOptions): Calls {
+export function createCalls({ engine, clock, connectivity, client, say, port, requests, stop }: CallsOptions): Calls {
   const { space, store: { connection, committer } } = engine
 
   /** An operation whose answer is kept as a receipt. */
@@ -60,7 +63,7 @@ export function createCalls({ engine, clock, connectivity, client, say, port, re
 
   const act = <R = undefined>(call: number, id: unknown, event: JobEvent, options: operations.ActOptions = {}, reply: (job: Job) => R = () => undefined as R): Promise<R> => {
     const seq = checkedSeq(id)
-    return commitAs(call, { alone: true, run: (work) => operations.act(work, String(id), seq, event, options) }, reply)
+    return commitAs(call, { alone: true, bytes: options.edited?.binary, run: (work) => operations.act(work, String(id), seq, event, options) }, reply)
   }
 
   /** Many jobs, a few hundred a transaction. All are listed before the first is touched: what moves would be met again. */
@@ -95,10 +98,11 @@ export function createCalls({ engine, clock, connectivity, client, say, port, re
       limits.checkQueue(queue)
       if (items.length > limits.LIMITS.pushMany) throw invalid('items', `may have at most ${limits.LIMITS.pushMany} items (has ${items.length})`)
       const jobs = items.map((item, i) => newJob(item, `items[${i}].`))
-      const looking = space.take(roomOf(jobs))
+      const bytes = roomOf(jobs)
+      const looking = space.take(bytes)
       // Waiting for nothing would still let later calls go first.
       if (looking) await looking
-      return onQueue(call, queue, (work) => operations.push(work, queue, jobs), { rooms: operations.PUSH_ROOMS, grows: true })
+      return onQueue(call, queue, (work) => operations.push(work, queue, jobs), { rooms: operations.PUSH_ROOMS, grows: true, bytes })
     },
 
     async pull(call, queue: string, count: number, options: { leaseMs?: number; waitMs?: number } = {}) {
@@ -200,6 +204,8 @@ export function createCalls({ engine, clock, connectivity, client, say, port, re
 
     async close(_call, drainMs: number) {
       await Promise.race([engine.drain(), sleep(clock, drainMs)])
+      // What heeds that is given back; the rest ends with this realm.
+      await Promise.race([stop(new HoldfastError('CLOSED', 'The queue was closed')), sleep(clock, STOP_MS)])
       await engine.close()
     },
   }
@@ -254,9 +260,10 @@ export function createCalls({ engine, clock, connectivity, client, say, port, re
     const store = async (queue: string, part: readonly Pushed[]): Promise<void> => {
       const calls = part.map(({ id }) => id)
       const jobs = part.map(({ job }) => job)
-      const looking = space.take(roomOf(jobs))
+      const bytes = roomOf(jobs)
+      const looking = space.take(bytes)
       if (looking) await looking
-      const run = await committer.submit({ needs: [['queues', queue]], rooms: operations.PUSH_ROOMS, grows: true, run: (work) => operations.push(work, queue, jobs), call: { ids: calls, reply: (value) => value } })
+      const run = await committer.submit({ needs: [['queues', queue]], rooms: operations.PUSH_ROOMS, grows: true, bytes, run: (work) => operations.push(work, queue, jobs), call: { ids: calls, reply: (value) => value } })
       say({ t: 'pushed', ids: calls, run })
     }
     await Promise.all([...queues].map(async ([queue, good]) => {

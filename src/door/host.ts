@@ -78,7 +78,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
     giveBack() { say({ t: 'giveBack', processor }) },
     settled(keys) { say({ t: 'settled', processor, keys }) },
   })
-  const calls = createCalls({ engine, clock, connectivity, client, say, port, requests: local.requests })
+  const calls = createCalls({ engine, clock, connectivity, client, say, port, requests: local.requests, stop: local.stop })
 
   await Promise.all(hello.processors.map(calls.process))
 

@@ -1,5 +1,6 @@
 /** Attempts in the engine's own realm: requests, and the handlers of an application's own worker. */
 import { UPLOAD_QUEUE } from '../core/body.ts'
+import type { HoldfastError } from '../core/errors.ts'
 import { present } from '../core/present.ts'
 import type { Engine } from '../engine/engine.ts'
 import { httpAttempt } from '../engine/http.ts'
@@ -7,7 +8,7 @@ import type { Clock } from '../platform/clock.ts'
 import type { Connectivity } from '../platform/connectivity.ts'
 import { byFetch, byXhr } from '../platform/send.ts'
 import { taskQueue } from '../platform/task.ts'
-import { createRunner, type Execute } from '../runner/runner.ts'
+import { createRunner, type Execute, type Runner } from '../runner/runner.ts'
 import * as operations from '../store/operations.ts'
 import * as reads from '../store/reads.ts'
 
@@ -18,6 +19,8 @@ export interface Local {
   /** Sends the requests of a queue from now on. */
   requests(queue: string): Promise<void>
   serve(served: Served): Promise<void>
+  /** Aborts what runs; resolves when it has ended. */
+  stop(reason: HoldfastError): Promise<unknown>
 }
 
 const HTTP_CONCURRENCY = 4
@@ -27,6 +30,7 @@ const NOTHING: operations.Held = { box: -1, token: '', seq: -1 }
 export function createLocal(engine: Engine, owner: string, clock: Clock, connectivity: Connectivity): Local {
   const { connection, committer } = engine.store
   const task = taskQueue()
+  const runners: Runner[] = []
 
   function process(queue: string, id: string, concurrency: number, runs: operations.Runs, execute: Execute): Promise<void> {
     const held = (key: string): operations.Held => engine.held(id, key) ?? NOTHING
@@ -38,6 +42,7 @@ export function createLocal(engine: Engine, owner: string, clock: Clock, connect
       steps: (key) => reads.readSteps(connection, held(key).seq),
       storeStep: (key, step, value) => committer.submit({ run: (work) => operations.storeStep(work, held(key), step, value) }),
     }, execute)
+    runners.push(runner)
     return engine.process({ id, queue, owner, runs, concurrency, port: { run: runner.run, abort: runner.abort, giveBack: runner.giveBack, settled() {} } })
   }
 
@@ -53,5 +58,9 @@ export function createLocal(engine: Engine, owner: string, clock: Clock, connect
       await process(queue, `${owner}:${queue}`, queue === UPLOAD_QUEUE ? UPLOAD_CONCURRENCY : HTTP_CONCURRENCY, { kind: 'requests' }, attempt).catch(() => { sending.delete(queue) })
     },
     serve: ({ queue, names, execute, concurrency }) => process(queue, `${owner}:${queue}:served`, concurrency, present({ kind: 'handlers' as const, names }), execute),
+    stop: (reason) => Promise.all(runners.map((runner) => {
+      for (const key of runner.keys()) runner.abort(key, reason)
+      return runner.idle()
+    })),
   }
 }

@@ -47,6 +47,8 @@ export function httpAttempt(env: HttpEnv): Execute {
       response = await (isUpload(http) ? env.upload : env.send)(request, attempt.signal, (part) => { attempt.moved(part) })
     } catch (error) {
       if (attempt.aborted && attempt.aborted.code !== 'TIMEOUT') return { event: { type: 'release', unanswered: true } }
+      // Its origin has nothing to do with that.
+      if (!await canRead(job.data)) return { event: { type: 'fail', error: { name: 'NotReadableError', message: `The stored body of ${http.method} ${http.url} can no longer be read` }, final: 'unrecoverable' } }
       const ownFault = attempt.aborted !== undefined || (env.online() && isOwnFault(attempt, origin))
       const failure: JobError = attempt.aborted ? describeError(attempt.aborted)
         : { name: 'NetworkError', message: `No answer from ${http.method} ${http.url}: ${describeError(error).message} (no page is told why: offline, refused by CORS or CSP, blocked, cut off, or the server is down)` }
@@ -99,6 +101,10 @@ function formOf(fields: ReadonlyArray<readonly [string, string | Blob]>): FormDa
   for (const [name, value] of fields) form.append(name, value as string)
   return form
 }
+
+/** Browsers keep Blobs beside their database, and may lose them there. */
+const canRead = (data: unknown): Promise<boolean> =>
+  Promise.all([data].flat(2).filter((part) => part instanceof Blob).map((blob) => blob.slice(0, 1).arrayBuffer())).then(() => true, () => false)
 
 /** What was sent there would be another request, often one without its body. */
 const redirected = ({ method, url }: HttpRequest, { to }: { readonly to?: string }): JobError => ({

@@ -22,6 +22,8 @@ export interface Operation<T> {
   readonly rooms?: readonly Room[]
   /** It stores more than it frees, so it may not use what is kept for the ends of stored jobs. */
   readonly grows?: boolean
+  /** About how much it writes, where that may be much. */
+  readonly bytes?: number | undefined
   /** Looks up by index, so it needs a transaction in which nothing is pending. */
   readonly alone?: boolean
   /** May be lost by a power failure: heartbeats, progress, logs. */
@@ -194,7 +196,7 @@ export function createCommitter(connection: Connection, { client, env, strict, s
         if (remembered && await unchanged.catch(() => true) === false) return undefined
         throw tx.raw.error ?? error
       }
-    }, 'readwrite', { durability })
+    }, 'readwrite', { durability }, group.reduce((sum, { operation: { bytes = 0 } }) => sum + bytes, 0))
   }
 
   /** A call that waits answers several times: the last one counts. */

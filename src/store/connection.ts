@@ -4,8 +4,8 @@ import { openDatabase, type Room } from './schema.ts'
 import { Tx } from './tx.ts'
 
 export interface Connection {
-  /** Runs `use` in a transaction. What takes longer than 10 s is given up, and the handle with it; it is aborted, so that it is not done after all. */
-  use<T>(rooms: readonly Room[], use: (tx: Tx) => Promise<T>, mode?: IDBTransactionMode, options?: IDBTransactionOptions): Promise<T>
+  /** Runs `use` in a transaction. What takes longer than 10 s, and another for each 10 MB that it writes, is given up, and the handle with it; it is aborted, so that it is not done after all. */
+  use<T>(rooms: readonly Room[], use: (tx: Tx) => Promise<T>, mode?: IDBTransactionMode, options?: IDBTransactionOptions, bytes?: number): Promise<T>
   /** Forgets the handle, so that the next use opens anew. */
   drop(): void
   close(): void
@@ -23,6 +23,7 @@ export interface ConnectionOptions {
 
 const OPEN_TRIES = 3
 const WATCHDOG_MS = 10_000
+const BYTES_PER_MS = 1000
 
 /** An error of one transaction's own making; any other is the storage's, and may be over after opening it again. */
 export const isOwnFault = (error: unknown): boolean =>
@@ -34,9 +35,10 @@ export function connect(name: string, { factory, generation, after, outdated }: 
 
   const sleep = (ms: number): Promise<void> => new Promise((resolve) => { after(ms, resolve) })
 
-  function within<T>(what: string, work: Promise<T>): Promise<T> {
+  function within<T>(what: string, work: Promise<T>, bytes = 0): Promise<T> {
+    const ms = WATCHDOG_MS + Math.floor(bytes / BYTES_PER_MS)
     return new Promise((resolve, reject) => {
-      const stop = after(WATCHDOG_MS, () => { reject(new DOMException(`${what} took more than ${WATCHDOG_MS} ms`, 'TimeoutError')) })
+      const stop = after(ms, () => { reject(new DOMException(`${what} took more than ${ms} ms`, 'TimeoutError')) })
       work.then(resolve, reject).finally(stop)
     })
   }
@@ -72,12 +74,12 @@ export function connect(name: string, { factory, generation, after, outdated }: 
 
   return {
     drop,
-    async use(rooms, use, mode, options) {
+    async use(rooms, use, mode, options, bytes) {
       const db = await current()
       let tx: Tx | undefined
       try {
         tx = new Tx(db.transaction(rooms, mode, options))
-        return await within('the database', use(tx))
+        return await within('the database', use(tx), bytes)
       } catch (error) {
         tx?.abort()
         if (!isOwnFault(error)) drop()

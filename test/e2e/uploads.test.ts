@@ -1,4 +1,5 @@
 /** Bodies of every kind, byte for byte, against a real server; uploads that are slow, cut off, stopped and killed. */
+import { rmSync, statSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import type { Page } from 'playwright-core'
@@ -27,7 +28,8 @@ const PAGE = `
   import { openQueue } from 'holdfast'
   const asked = new URLSearchParams(location.search)
   const worker = asked.get('worker')
-  window.queue = await openQueue(asked.get('db'), worker ? { worker: () => new Worker('/holdfast/' + worker) } : {})
+  window.open = () => openQueue(asked.get('db'), worker ? { worker: worker !== 'none' && (() => new Worker('/holdfast/' + worker)) } : {})
+  window.queue = await open()
   window.events = []
   queue.on('*', (event) => events.push(event))
   window.bytes = ${bytes.toString()}
@@ -273,6 +275,35 @@ test('one that is cancelled in its middle is cut off', async () => {
   await until(() => seen[0]!.cut, 2000)
   await expect(result(id)).rejects.toThrow('cancelled')
   expect(seen).toMatchObject([{ done: false }])
+})
+
+test.each(['', 'none'])('one whose queue is closed is cut off and given back (worker: %s)', async (worker) => {
+  await page.close()
+  page = await open(`uploads-${++names}`, worker)
+  take = (request, response, one) => { void readAll(request, one, 100, MB).then(() => { response.end() }) }
+  const id = await send('/raw/x', `{ body: bytes(${20 * MB}) }`)
+  await until(() => seen.length === 1)
+  await page.evaluate('queue.close()')
+  await until(() => seen[0]!.cut, 2000)
+  take = (request, response, one) => { void readAll(request, one).then(() => { response.end() }) }
+  await page.evaluate('open().then((again) => { queue = again })')
+  await result(id)
+  expect(await get(id)).toMatchObject({ state: 'completed', failures: 0, stalls: 0 })
+})
+
+test('one whose stored file the browser has lost is dead, and its origin is not blamed', async () => {
+  const db = `uploads-${names}`
+  await page.evaluate(`queue.pause('http.upload')`)
+  const id = await send('/raw/x', `{ body: bytes(${MB}) }`)
+  await browser.killAll()
+  const files = browser.files('IndexedDB', /\.blob\/.*\/[0-9a-f]+$/).filter((path) => statSync(path).isFile())
+  expect(files.length).toBeGreaterThan(0)
+  for (const file of files) rmSync(file)
+  await browser.start()
+  page = await open(db)
+  await page.evaluate(`queue.resume('http.upload')`)
+  await expect(result(id)).rejects.toThrow('can no longer be read')
+  expect(await page.evaluate(`events.filter(({ type }) => type === 'origin-closed')`)).toEqual([])
 })
 
 test('a form with three files, killed in its middle with the whole browser, arrives byte for byte', async () => {

@@ -6,7 +6,8 @@ import { openDB } from 'idb'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { HoldfastError } from '../../src/core/errors.ts'
 import { openQueue } from '../../src/index.ts'
-import type { Operation } from '../../src/store/committer.ts'
+import { createCommitter, type Operation } from '../../src/store/committer.ts'
+import { connect } from '../../src/store/connection.ts'
 import * as operations from '../../src/store/operations.ts'
 import { enter, leave, locate } from '../../src/store/rooms.ts'
 import { faults, freshName, stored, waitingOf } from './support/database.ts'
@@ -325,5 +326,20 @@ describe('in one transaction', () => {
     expect(faults(await stored(name)).join('; ')).toBe('')
     expect((await committer.submit(pull(3))).jobs.map(({ data }) => data)).toEqual(['front', 'there', 'end'])
     await close()
+  })
+})
+
+describe('how long a commit may take', () => {
+  it('is 10 s, and another for each 10 MB that it writes', async () => {
+    const waits: number[] = []
+    const connection = connect(freshName(), { factory: indexedDB, generation: () => 'g', after(ms) { waits.push(ms); return () => {} }, outdated() {} })
+    const committer = createCommitter(connection, {
+      client: 'page', strict: true, env: () => ({ now: 0, random: () => 0, token: () => 't', heard: false }),
+      sleep: () => Promise.resolve(), committed() {}, health() {}, full() {}, relieve: () => Promise.resolve(),
+    })
+    await committer.submit(push('small'))
+    await Promise.all([committer.submit({ ...push('large'), bytes: 50_000_000 }), committer.submit({ ...push('larger'), bytes: 200_000_000 })])
+    connection.close()
+    expect(waits).toEqual([10_000, 10_000, 260_000])
   })
 })
