@@ -88,6 +88,7 @@ export interface Filter {
   readonly queue?: string
   readonly state?: State | readonly State[]
   readonly name?: string
+  readonly group?: string
   readonly tag?: string
   readonly fingerprint?: string
   readonly ids?: readonly string[]
@@ -121,13 +122,14 @@ export type EventType =
   | 'pushed' | 'active' | 'progress' | 'completed' | 'retrying' | 'released' | 'stalled' | 'dead' | 'cancelled' | 'removed'
   | 'paused' | 'resumed' | 'online' | 'offline' | 'origin-closed' | 'origin-open' | 'degraded' | 'recovered' | 'storage-low' | 'storage-lost' | 'unhandled' | 'outdated'
 
-/** `job` events carry id, queue, name and tags; the others what they are about. Every tab hears them. */
+/** `job` events carry id, queue, name, group and tags; the others what they are about. Every tab hears them. */
 export interface QueueEvent {
   readonly type: EventType
   readonly at: number
   readonly id?: string
   readonly queue?: string
   readonly name?: string
+  readonly group?: string
   readonly tags?: readonly string[]
   readonly runAt?: number
   readonly progress?: number

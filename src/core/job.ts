@@ -82,6 +82,10 @@ export interface Job<Data = unknown, Name extends string = string> {
   readonly backoff?: Partial<Backoff>
   /** Not started by then: dead, reason `expired`. */
   readonly expiresAt?: number
+  /** Jobs of one group run one at a time, in order of position. */
+  readonly group?: string
+  /** Whether its death holds up its group; default: that of a request does. */
+  readonly onGroupDead?: 'hold' | 'continue'
   readonly tags?: readonly string[]
   readonly metadata?: unknown
   readonly http?: HttpRequest

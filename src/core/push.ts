@@ -16,6 +16,10 @@ export interface PushOptions {
   readonly timeoutMs?: number
   /** Not started within this many ms: dead, reason `expired`. Default: never. */
   readonly ttlMs?: number
+  /** Within its queue the jobs of a group run one at a time, in order; other groups run beside it. ≤ 1024 bytes. */
+  readonly group?: string
+  /** What becomes of its group when it dies: `hold` it until the job is repaired or removed (default for requests), or `continue` (default otherwise). */
+  readonly onGroupDead?: 'hold' | 'continue'
   /** ≤ 32 of ≤ 128 bytes. */
   readonly tags?: readonly string[]
   /** Cloneable, ≤ 64 KiB; readable even where data is encrypted. */
@@ -50,8 +54,8 @@ export const NO_OPTIONS: PushOptions = {}
 export const isLarge = (size: number, binary: number): boolean => binary > 0 || size > LARGE_BYTES
 
 /** What options say about a job, as its fields. */
-export const optionFields = ({ priority, maxAttempts, timeoutMs, backoff, tags, metadata, keepResult, removeOnComplete, removeOnFail }: PushOptions): Partial<Job> => present({
-  priority, maxAttempts, timeoutMs, backoff, tags: tags?.length ? tags : undefined, metadata,
+export const optionFields = ({ priority, maxAttempts, timeoutMs, backoff, group, onGroupDead, tags, metadata, keepResult, removeOnComplete, removeOnFail }: PushOptions): Partial<Job> => present({
+  priority, maxAttempts, timeoutMs, backoff, group, onGroupDead, tags: tags?.length ? tags : undefined, metadata,
   keepResult: keepResult || undefined, removeOnComplete: removeOnComplete || undefined, removeOnFail: removeOnFail || undefined,
 })
 

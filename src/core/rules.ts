@@ -50,7 +50,7 @@ const pushRules = {
     const { bytes, binary } = measure(field, value)
     if (bytes + binary > LIMITS.metadata) throw invalid(field, `must be at most ${LIMITS.metadata} bytes (has about ${bytes + binary})`, { limit: LIMITS.metadata, actual: bytes + binary })
   },
-  lifo: boolean, keepResult: boolean, removeOnComplete: boolean, removeOnFail: boolean,
+  group: text(LIMITS.group), onGroupDead: oneOf('hold', 'continue'), lifo: boolean, keepResult: boolean, removeOnComplete: boolean, removeOnFail: boolean,
 }
 const pushShape = shape(pushRules)
 export const checkPushOptions = (field: string, options: { readonly delayMs?: number; readonly runAt?: number } | undefined): void => {
@@ -70,7 +70,7 @@ export const checkPercent = number(0, 100)
 const filterRules = {
   queue: (field: string, value: unknown) => { checkName(field, value, LIMITS.queueName) },
   state: (field: string, value: unknown) => { (Array.isArray(value) ? listOf(oneOf(...STATES)) : oneOf(...STATES))(field, value) },
-  name, tag: text(LIMITS.tag), fingerprint: text(64), ids: listOf(text(64), LIMITS.pushMany),
+  name, group: text(LIMITS.group), tag: text(LIMITS.tag), fingerprint: text(64), ids: listOf(text(64), LIMITS.pushMany),
 }
 export const checkFilter = shape(filterRules)
 export const checkList = shape({ ...filterRules, search: text(1024), cursor: text(256), limit: integer(1, LIMITS.listPage) })

@@ -13,6 +13,8 @@ export type JobEvent =
   | { readonly type: 'due' }
   /** A person wants it now. */
   | { readonly type: 'promote' }
+  /** Another job comes first. */
+  | { readonly type: 'block' }
   /** What blocked it is over. */
   | { readonly type: 'unblock' }
   | { readonly type: 'complete'; readonly result?: unknown }
@@ -138,8 +140,10 @@ const due: Cell<'due'> = (job, _event, now) => {
   return runAt > now ? IGNORED : toWaiting(job)
 }
 
+const block: Cell<'block'> = (job) => moved(enter(job, 'blocked', present({ runAt: job.runAt, since: job.since })))
+
 const ended: Omit<Row, 'cancel'> = {
-  claim: refuse, due: ignore, promote: refuse, unblock: ignore, complete: refuse, fail: refuse, snooze: refuse, release: refuse, stall: refuse,
+  claim: refuse, due: ignore, promote: refuse, block: refuse, unblock: ignore, complete: refuse, fail: refuse, snooze: refuse, release: refuse, stall: refuse,
   expire: ignore, retry, update: refuse, remove: gone,
 }
 const unstarted = {
@@ -149,13 +153,13 @@ const unstarted = {
 /** The table. A row names where the job is, a column what happens to it. */
 export const TABLE: { readonly [S in State]: Row } = {
   waiting: {
-    ...unstarted, due: ignore, promote: ignore, unblock: ignore,
+    ...unstarted, due: ignore, promote: ignore, block, unblock: ignore,
     claim: (job, _event, now) => moved(enter(job, 'active', { startedAt: now })),
   },
-  delayed: { ...unstarted, claim: refuse, due, promote: toWaiting, unblock: ignore },
-  blocked: { ...unstarted, claim: refuse, due: ignore, promote: refuse, unblock },
+  delayed: { ...unstarted, claim: refuse, due, promote: toWaiting, block, unblock: ignore },
+  blocked: { ...unstarted, claim: refuse, due: ignore, promote: refuse, block: ignore, unblock },
   active: {
-    claim: refuse, due: ignore, promote: refuse, unblock: ignore, expire: ignore, retry: refuse, update: refuse,
+    claim: refuse, due: ignore, promote: refuse, block: refuse, unblock: ignore, expire: ignore, retry: refuse, update: refuse,
     complete: unlessCancelled(complete),
     fail: unlessCancelled(fail),
     snooze: unlessCancelled((job, { ms }, now) => moved(wait(job, ms, now))),

@@ -96,6 +96,9 @@ export interface QueueRow {
   readonly processors: Readonly<Record<string, ProcessorShare>>
 }
 
+/** A job that waits for its turn in its group; at position −∞ who has it, and how many wait. */
+export interface GroupRow { readonly queue: string; readonly group: string; readonly position: number; readonly seq: number; readonly waiting?: number }
+
 export interface MetaRow {
   readonly key: 'main'
   /** Changes only when the database is made anew. */
@@ -126,7 +129,7 @@ export interface Schema {
   dead: { key: number; value: Job; indexes: { queue: [string, number]; fingerprint: [string, string, number] } }
   history: { key: [string, string, number]; value: HistoryRow; indexes: { buckets: number } }
   archives: { key: number; value: { readonly jobs: readonly Job[] } }
-  groups: { key: [queue: string, group: string, position: number]; value: { queue: string; group: string; position: number; seq: number } }
+  groups: { key: [queue: string, group: string, position: number]; value: GroupRow }
   expiries: { key: [at: number, seq: number]; value: { at: number; seq: number } }
   uniques: { key: [queue: string, key: string]; value: { queue: string; key: string; seq: number; until?: number } }
   /** Data too large to be rewritten with its job. */
@@ -186,9 +189,9 @@ const LAYOUT: Readonly<Record<Room, Layout>> = {
 export const ROOMS = Object.keys(LAYOUT) as Room[]
 
 /** All that claims and endings touch. */
-export const RUN_ROOMS = ['queues', 'waiting', 'leases', 'boxes', 'history', 'archives', 'delayed', 'dead', 'payloads', 'steps', 'origins', 'expiries'] as const satisfies readonly Room[]
+export const RUN_ROOMS = ['queues', 'waiting', 'leases', 'boxes', 'history', 'archives', 'delayed', 'dead', 'payloads', 'steps', 'origins', 'expiries', 'groups', 'blocked'] as const satisfies readonly Room[]
 
-export const PUSH_ROOMS = ['queues', 'waiting', 'delayed', 'expiries', 'payloads', 'uniques'] as const satisfies readonly Room[]
+export const PUSH_ROOMS = ['queues', 'waiting', 'delayed', 'expiries', 'payloads', 'uniques', 'groups', 'blocked'] as const satisfies readonly Room[]
 
 /** Sequence numbers are indexed by the bucket: 64 jobs that were pushed together have one or two. */
 export const bucketOf = (seq: number): number => Math.floor(seq / 64)

@@ -6,8 +6,9 @@ import type { Connection } from './connection.ts'
 import { append, emptyView, PAGE_JOBS, rankOf } from './lane-view.ts'
 import { read } from './reads.ts'
 import { withLease } from './rooms.ts'
-import { bucketsOf, type HistoryRow, type LeaseRow, type PageKey, type QueueRow, type Room } from './schema.ts'
+import { bucketsOf, type GroupRow, type HistoryRow, type LeaseRow, type PageKey, type QueueRow, type Room } from './schema.ts'
 import type { Key, Row, Tx } from './tx.ts'
+import { passTurn } from './verbs/groups.ts'
 import { emptyCounts, type Work } from './work.ts'
 
 /** Rows read at once: a few ms, so that a check holds up no push. */
@@ -25,7 +26,7 @@ class Audit {
   count = 0
   /** Where each job was found first. */
   readonly places = new Map<number, string>()
-  readonly fixes: Array<(work: Work) => void> = []
+  readonly fixes: Array<(work: Work) => void | Promise<void>> = []
   readonly lanes = new Map<string, Map<string, LaneTally>>()
   readonly counts = new Map<string, Record<State, number>>()
   readonly large = new Set<number>()
@@ -34,13 +35,15 @@ class Audit {
   /** Queues that hold requests, and how many requests to each origin are leased. */
   readonly http = new Set<string>()
   readonly asked = new Map<string, number>()
+  /** Blocked jobs by queue and group. */
+  readonly groups = new Map<string, Job[]>()
   /** How many jobs each processor has leased. */
   readonly leased = new Map<string, number>()
   last: { readonly page: PageKey; readonly end: number } | undefined
   /** The highest number given to a job, box or archive. */
   highest = 0
 
-  wrong(what: string, fix?: (work: Work) => void): void {
+  wrong(what: string, fix?: (work: Work) => void | Promise<void>): void {
     this.count++
     if (this.faults.length < MOST_FAULTS) this.faults.push(what)
     if (fix) this.fixes.push(fix)
@@ -63,6 +66,13 @@ class Audit {
     let counts = this.counts.get(queue)
     if (!counts) this.counts.set(queue, counts = { ...emptyCounts })
     return counts
+  }
+
+  groupOf(queue: string, group: string): Job[] {
+    const id = JSON.stringify([queue, group])
+    const members = this.groups.get(id) ?? []
+    this.groups.set(id, members)
+    return members
   }
 
   lane(queue: string, lane: string): LaneTally {
@@ -104,6 +114,7 @@ async function scan(ask: Ask): Promise<Audit> {
     const out = audit.asked.get(gate.origin) ?? 0
     if (gate.out > out) audit.wrong(`${gate.origin} waits for ${gate.out} requests, but ${out} are out`, (work) => { work.put('origins', gate.origin, { ...gate, out }) })
   })
+  await checkGroups(ask, audit)
   await each(ask, 'meta', ({ next }) => {
     if (audit.highest >= next) audit.wrong(`number ${audit.highest} is given, but the next is ${next}`, (work) => { work.put('meta', 'main', { ...work.meta, next: audit.highest + 1 }) })
   })
@@ -129,7 +140,8 @@ function checkArchive(audit: Audit, order: number, jobs: readonly Job[]): void {
 
 function checkSingle(audit: Audit, room: 'dead' | 'delayed' | 'blocked', job: Job): void {
   if (!audit.place(job, room, room)) audit.wrong(`job ${job.seq} is in ${room} and in ${audit.places.get(job.seq)}`, (work) => { work.delete(room, job.seq) })
-  else if (job.state !== room) audit.wrong(`job ${job.seq} is in ${room}, and ${job.state}`, (work) => { work.put(room, job.seq, { ...job, state: room }) })
+  else if (room === 'blocked' && job.group !== undefined) audit.groupOf(job.queue, job.group).push(job)
+  if (job.state !== room) audit.wrong(`job ${job.seq} is in ${room}, and ${job.state}`, (work) => { work.put(room, job.seq, { ...job, state: room }) })
 }
 
 function checkBox(audit: Audit, box: number, jobs: readonly Job[]): void {
@@ -193,6 +205,30 @@ function checkQueueRow(audit: Audit, row: QueueRow | undefined, queue = row?.que
   })
 }
 
+/** Each group has one that has the turn, and knows all that wait for it. */
+async function checkGroups(ask: Ask, audit: Audit): Promise<void> {
+  const rows = new Map<string, GroupRow[]>()
+  await each(ask, 'groups', (row) => {
+    audit.groupOf(row.queue, row.group)
+    const id = JSON.stringify([row.queue, row.group])
+    rows.set(id, [...rows.get(id) ?? [], row])
+  })
+  for (const [id, members] of audit.groups) {
+    const [head, ...waiting] = rows.get(id) ?? []
+    const [queue, group] = JSON.parse(id) as [string, string]
+    const holder = head?.position === -Infinity && audit.places.has(head.seq) && !members.some(({ seq }) => seq === head.seq) ? head.seq : undefined
+    const sorted = members.sort((a, b) => a.position - b.position)
+    if (holder !== undefined && head?.waiting === members.length && waiting.map(({ seq }) => seq).join() === sorted.map(({ seq }) => seq).join()) continue
+    audit.wrong(`group ${group} of ${queue} does not fit its jobs`, async (work) => {
+      for (const { position } of rows.get(id) ?? []) work.delete('groups', [queue, group, position])
+      for (const { position, seq } of sorted) work.put('groups', [queue, group, position], { queue, group, position, seq })
+      const found: GroupRow = { queue, group, position: -Infinity, seq: holder ?? -1, waiting: sorted.length }
+      if (holder === undefined) work.putQueue(await passTurn(work, await work.queue(queue), found))
+      else work.put('groups', [queue, group, -Infinity], found)
+    })
+  }
+}
+
 /** Pages a queue anew: each job once, where it belongs. */
 async function repage(work: Work, audit: Audit, queue: string, lanes: Map<string, LaneTally>): Promise<void> {
   const range = IDBKeyRange.bound([queue], [queue, []])
@@ -235,7 +271,7 @@ export async function verify(connection: Connection): Promise<VerifyReport> {
 export async function repair(work: Work): Promise<VerifyReport> {
   const audit = await scan((use) => use(work.tx))
   for (const [queue, lanes] of audit.lanes) if ([...lanes.values()].some(({ broken }) => broken)) await repage(work, audit, queue, lanes)
-  for (const fix of audit.fixes) fix(work)
+  for (const fix of audit.fixes) await fix(work)
   return reportOf(audit, audit.fixes.length)
 }
 

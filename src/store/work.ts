@@ -108,6 +108,17 @@ export class Work {
     return this.#rows.get(id)?.row as Row<R> | undefined
   }
 
+  /** The row of the lowest key within a range, as this transaction has left it. */
+  async first<R extends Room>(room: R, range: IDBKeyRange): Promise<Row<R> | undefined> {
+    const mine = [...this.#rows.values()].filter((entry) => entry.room === room && range.includes(entry.key))
+    const isMine = (key: IDBValidKey): boolean => mine.some((entry) => indexedDB.cmp(entry.key, key) === 0)
+    // Of so many rows one at least is not among those that were changed here.
+    const keys = await this.#tx.keys(room, range, mine.length + 1)
+    const candidates = [...keys.filter((key) => !isMine(key)), ...mine.filter(({ row }) => row !== undefined).map(({ key }) => key as Key<R>)]
+    const [lowest] = candidates.sort((a, b) => indexedDB.cmp(a, b))
+    return lowest === undefined ? undefined : this.get(room, lowest)
+  }
+
   put<R extends Room>(room: R, key: Key<R>, row: Row<R> | undefined, add = false): void {
     const id = idOf(room, key)
     const before = this.#rows.get(id)
@@ -244,9 +255,9 @@ export class Work {
 
   // ---- what others hear ----
 
-  emit(type: EventType, job: Pick<Job, 'id' | 'queue' | 'name' | 'tags'> | undefined, more: { readonly [K in Exclude<keyof QueueEvent, 'type' | 'at'>]?: QueueEvent[K] | undefined } = {}): void {
+  emit(type: EventType, job: Pick<Job, 'id' | 'queue' | 'name' | 'group' | 'tags'> | undefined, more: { readonly [K in Exclude<keyof QueueEvent, 'type' | 'at'>]?: QueueEvent[K] | undefined } = {}): void {
     if (!this.env.heard) return
-    const event: QueueEvent = { type, at: this.now, ...present({ id: job?.id, queue: job?.queue, name: job?.name, tags: job?.tags, ...more }) }
+    const event: QueueEvent = { type, at: this.now, ...present({ id: job?.id, queue: job?.queue, name: job?.name, group: job?.group, tags: job?.tags, ...more }) }
     const { length } = this.#events
     this.#undo.push(() => { this.#events.length = length })
     this.#events.push(event)

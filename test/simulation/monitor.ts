@@ -10,7 +10,7 @@ import type { Realm, World } from './world.ts'
 /** A job as a commit left it. */
 interface Seen { readonly job: Job; readonly lease?: LeaseRow }
 /** A run of a handler or a request. */
-export interface Run { readonly realm: Realm; readonly box: number; readonly seq: number; readonly queue: string; running: boolean }
+export interface Run { readonly realm: Realm; readonly box: number; readonly seq: number; readonly queue: string; readonly group: string | undefined; running: boolean }
 
 /** What can be said of a lease that is no more. */
 export interface Left { readonly how: State | 'stalled' | 'released' | 'gone'; readonly token: string }
@@ -175,13 +175,15 @@ export class Monitor {
   // ---- attempts ----
 
   started(realm: Realm, box: number, job: Job): Run {
-    const run: Run = { realm, box, seq: job.seq, queue: job.queue, running: true }
+    const run: Run = { realm, box, seq: job.seq, queue: job.queue, group: job.group, running: true }
     this.world.log(`${realm.name}: ${nameOf(job)} starts, box ${box}`)
     const others = this.runs.filter((one) => one.running && one.realm.alive && one.seq === job.seq && one.box === box)
     if (others.length > 0) this.wrong(`${nameOf(job)} runs twice under one lease`)
     this.runs.push(run)
     const live = this.runs.filter((one) => one.running && one.realm.alive && one.queue === job.queue && this.holds(one.box, one.seq))
     const limit = this.limits.get(job.queue) ?? Infinity
+    const turn = live.filter((one) => one !== run && one.group !== undefined && one.group === job.group)
+    if (turn.length > 0) this.wrong(`${nameOf(job)} starts while ${turn.map((one) => one.seq).join(', ')} of its group runs`)
     if (live.length > limit) this.wrong(`${job.queue} runs ${live.length} at once, and may ${limit}: ${live.map((one) => `${one.seq} in ${one.realm.name}`).join(', ')}`)
     return run
   }
@@ -194,10 +196,10 @@ const isBefore = (a: Job, b: Job): boolean => a.priority - b.priority > 0 || (a.
 const later = (a: Job | undefined, b: Job): Job => a && isBefore(b, a) ? a : b
 
 /** Every job by its number. */
-function seenIn({ waiting, leases, boxes, delayed, dead, archives }: Stored): Map<number, Seen> {
+function seenIn({ waiting, leases, boxes, delayed, blocked, dead, archives }: Stored): Map<number, Seen> {
   const seen = new Map<number, Seen>()
   for (const { jobs } of waiting) for (const job of jobs) seen.set(job.seq, { job })
-  for (const list of [delayed, dead]) for (const job of list) seen.set(job.seq, { job })
+  for (const list of [delayed, blocked, dead]) for (const job of list) seen.set(job.seq, { job })
   for (const { jobs } of archives) for (const job of jobs) seen.set(job.seq, { job })
   const held = new Map(boxes.map(({ key, jobs }) => [key, jobs]))
   for (const lease of leases) for (const seq of lease.left) {

@@ -155,6 +155,7 @@ class Life {
       metadata: { token },
       ...(random.chance(0.3) && { priority: random.between(-1, 2) }), ...(random.chance(0.2) && { delayMs: random.between(1, 60_000) }), ...(random.chance(0.1) && { lifo: true }), ...(random.chance(0.1) && { ttlMs: random.between(100, 60_000) }),
       ...(random.chance(0.1) && { removeOnComplete: true }), ...(random.chance(0.1) && { removeOnFail: true }), ...(random.chance(0.3) && { maxAttempts: random.between(1, 4) }),
+      ...(random.chance(0.3) && { group: random.pick(['a', 'b', 'c']), ...(random.chance(0.3) && { onGroupDead: random.pick(['hold', 'continue'] as const) }) }),
       ...(random.chance(0.3) && { timeoutMs: random.between(500, 20_000) }), ...(random.chance(0.5) && { backoff: { type: 'fixed', delayMs: random.between(0, 3000) } }),
     }
     const data: Data = { token, plan: planOf(random), ...(random.chance(0.05) && { ballast: 'b'.repeat(20_000) }) }
@@ -362,7 +363,9 @@ class Life {
     await world.advance(1000)
     // A page that could start no worker tries again at its next call.
     for (const tab of this.#living) this.#call(tab, 'queues', tab.call('queues'))
-    const open = (): Job[] => [...monitor.now.values()].flatMap(({ job }) => isFinal(job.state) ? [] : [job])
+    /** A group whose dead job holds it up waits for a person. */
+    const held = ({ state, queue, group }: Job): boolean => state === 'blocked' && database.rows().groups.some((row) => row.position === -Infinity && row.queue === queue && row.group === group && monitor.now.get(row.seq)?.job.state === 'dead')
+    const open = (): Job[] => [...monitor.now.values()].flatMap(({ job }) => isFinal(job.state) || held(job) ? [] : [job])
     const until = world.awake + HEALED_MS
     while (world.awake < until && monitor.problems.length === 0 && open().length > 0) {
       // A call to pause may still have been on its way.

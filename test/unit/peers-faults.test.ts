@@ -233,7 +233,7 @@ describe('options are accepted and ignored', () => {
     expect((await queue.stats(Q)).counts).toMatchObject({ completed: 0, dead: 0 })
   })
 
-  it.each(['custom_id', 'worker_id', 'delay_ms', 'uniqueKey', 'group', 'dependsOn', 'flowId', 'then'])('what is not there (yet) is refused by name: %s', async (option) => {
+  it.each(['custom_id', 'worker_id', 'delay_ms', 'uniqueKey', 'dependsOn', 'flowId', 'then'])('what is not there (yet) is refused by name: %s', async (option) => {
     const queue = await tab()
     await expect(queue.push(Q, 'welcome', 1, { [option]: 'x' })).rejects.toMatchObject({ code: 'VALIDATION', details: { field: `options.${option}` } })
   })

@@ -18,6 +18,7 @@ async function full(name = freshName()): Promise<{ readonly name: string; readon
   onTestFinished(async () => { await queue.close(); await forget(name) })
   const ids = await queue.pushMany('q', [
     ...Array.from({ length: 100 }, (_, i) => ({ name: 'n', data: i })), { name: 'other', data: BIG }, { name: 'later', data: 1, options: { delayMs: 3_600_000 } },
+    ...[1, 2, 3].map((data) => ({ name: 'ordered', data, options: { group: 'g' } })),
   ])
   const jobs = await queue.pull('q', 5)
   await queue.ack(jobs[0]!, 'done')
@@ -62,13 +63,16 @@ const DAMAGE: Array<[string, (db: IDBPDatabase) => Promise<unknown>, { lost?: nu
   ['a dead job is delayed too', async (db) => { const dead = await first<object>(db, 'dead'); await db.put('delayed', { ...dead, state: 'delayed', runAt: 1 }) }],
   ['data was left behind', (db) => db.put('payloads', { seq: 77_777, data: 'x' })],
   ['data is missing', (db) => db.clear('payloads'), { unrepaired: true }],
+  ['a group has forgotten who waits', async (db) => db.clear('groups')],
+  ['a group waits for one that is gone', async (db) => { const head = (await db.getAll('groups') as Array<{ position: number }>)[0]!; await db.put('groups', { ...head, seq: 99_999 }) }],
+  ['a group counts wrongly', async (db) => { const head = (await db.getAll('groups') as Array<{ position: number }>)[0]!; await db.put('groups', { ...head, waiting: 7 }) }],
   ['a number would be given again', async (db) => { const meta = await db.get('meta', 'main') as { next: number }; await db.put('meta', { ...meta, next: 5 }) }],
 ]
 
 describe('verify', () => {
   it('finds nothing wrong in what is sound', async () => {
     const { queue } = await full()
-    expect(await queue.verify()).toEqual({ ok: true, jobs: 102, found: 0, faults: [], repaired: 0 })
+    expect(await queue.verify()).toEqual({ ok: true, jobs: 105, found: 0, faults: [], repaired: 0 })
   })
 
   it.each(DAMAGE)('%s: it is found, and repaired', async (_what, damage, { lost = 0, unrepaired = false } = {}) => {
@@ -78,7 +82,7 @@ describe('verify', () => {
     expect(found).toMatchObject({ ok: false, repaired: 0 })
     await queue.verify({ repair: true })
     const after = await queue.verify()
-    expect(after.jobs).toBe(102 - lost)
+    expect(after.jobs).toBe(105 - lost)
     if (unrepaired) return
     expect(after).toMatchObject({ ok: true, faults: [] })
     expect(faults(await stored(name))).toEqual([])
@@ -118,7 +122,7 @@ describe('salvage', () => {
       return original.call(this, key)
     })
     const { jobs, unreadable } = await queue.salvage()
-    expect(jobs).toHaveLength(101)
+    expect(jobs).toHaveLength(104)
     expect(unreadable).toEqual([expect.stringContaining('dead')])
   })
 })
@@ -177,7 +181,7 @@ describe('a newer version of the database', () => {
     const { name, queue } = await full()
     await upgrade(name)
     await queue.push('q', 'n', 'still here')
-    expect((await queue.stats()).counts.waiting).toBe(97)
+    expect((await queue.stats()).counts.waiting).toBe(98)
   })
 
   it('that does not allow it is left alone: the tab says that it is outdated', async () => {
@@ -187,7 +191,7 @@ describe('a newer version of the database', () => {
     await upgrade(name, 2)
     await expect(queue.push('q', 'n', 'too old')).rejects.toMatchObject({ code: 'STORAGE', message: expect.stringContaining('reload') as string })
     await until('it is told', () => events.length > 0)
-    expect((await raw(name, (db) => db.getAll('waiting'))).flatMap(({ jobs }: Page) => jobs)).toHaveLength(96)
+    expect((await raw(name, (db) => db.getAll('waiting'))).flatMap(({ jobs }: Page) => jobs)).toHaveLength(97)
   })
 })
 

@@ -26,6 +26,7 @@ const TABLE = `
   claim     active     refused    refused    refused    refused    refused    refused
   due       ignored    waiting    ignored    ignored    ignored    ignored    ignored
   promote   ignored    waiting    refused    refused    refused    refused    refused
+  block     blocked    blocked    ignored    refused    refused    refused    refused
   unblock   ignored    ignored    waiting    ignored    ignored    ignored    ignored
   complete  refused    refused    refused    completed  refused    refused    refused
   fail      refused    refused    refused    delayed    refused    refused    refused
@@ -40,7 +41,7 @@ const TABLE = `
 `
 
 const EVENTS: { readonly [T in JobEventType]: Extract<JobEvent, { type: T }> } = {
-  claim: { type: 'claim' }, due: { type: 'due' }, promote: { type: 'promote' }, unblock: { type: 'unblock' }, complete: { type: 'complete', result: 42 }, fail: FAIL,
+  claim: { type: 'claim' }, due: { type: 'due' }, promote: { type: 'promote' }, block: { type: 'block' }, unblock: { type: 'unblock' }, complete: { type: 'complete', result: 42 }, fail: FAIL,
   snooze: { type: 'snooze', ms: HOUR }, release: { type: 'release' }, stall: STALL, cancel: { type: 'cancel', reason: 'changed my mind' }, expire: { type: 'expire' },
   retry: { type: 'retry' }, update: { type: 'update', patch: { priority: 3, runAt: NOW + HOUR } }, remove: { type: 'remove' },
 }
@@ -65,7 +66,7 @@ describe('the table', () => {
   it('names every state and every event', () => {
     expect(header).toEqual(STATES)
     expect(rows.map(([event]) => event)).toEqual(Object.keys(EVENTS))
-    expect(cells).toHaveLength(7 * 14)
+    expect(cells).toHaveLength(7 * 15)
   })
 
   it.each(cells)('%s × %s → %s', (state, type, cell) => {

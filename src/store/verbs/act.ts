@@ -8,6 +8,7 @@ import { isLarge } from '../../core/push.ts'
 import { invalidState, transition, type JobEvent } from '../../core/transition.ts'
 import type { BulkResult } from '../../queue.ts'
 import { enter, eventOf, forget, forgetSteps, leave, locate, noteExpiry } from '../rooms.ts'
+import { joinGroup, leaveGroup } from './groups.ts'
 import type { Work } from '../work.ts'
 
 export const notFound = (id: string, pruned: boolean): HoldfastError =>
@@ -43,10 +44,12 @@ export async function act(work: Work, id: string, seq: number, event: JobEvent, 
   }
   let row = await leave(work, await work.queue(job.queue), place)
   if (outcome.kind === 'moved' && isFinal(outcome.job.state)) forgetSteps(work, outcome.job)
-  const next = options.edited ? withEdited(work, outcome.job, options.edited) : outcome.job.large ? { ...outcome.job, data: undefined } : outcome.job
+  const changed = options.edited ? withEdited(work, outcome.job, options.edited) : outcome.job.large ? { ...outcome.job, data: undefined } : outcome.job
+  const next = event.type === 'retry' ? await joinGroup(work, changed) : changed
   if (event.type === 'retry') noteExpiry(work, next)
   if (outcome.kind === 'gone') { forget(work, job); work.emit('removed', job); if (isFinal(job.state) === false) work.final({ ...job, state: 'cancelled', reason: 'removed' }) }
   else row = await enter(work, row, next)
+  if (outcome.kind === 'gone' || isFinal(next.state)) row = await leaveGroup(work, row, next, outcome.kind === 'gone')
   if (outcome.kind === 'moved') work.emit(event.type === 'retry' ? 'retrying' : eventOf(next.state), next, { runAt: next.runAt })
   work.putQueue(row)
   return active

@@ -8,6 +8,7 @@ import { boxOf, enter, eventOf, forget, forgetSteps, noteExpiry, putBack, store,
 import type { LeaseRow, QueueRow, Report } from '../schema.ts'
 import type { Work } from '../work.ts'
 import { gateEvent } from './gates.ts'
+import { leaveGroup } from './groups.ts'
 
 export const MAX_STALLS = 5
 
@@ -95,22 +96,25 @@ function endLeased(work: Work, tally: Tally, lease: LeaseRow, job: Job, event: J
   // It may have come due while it was leased.
   if (!isFinal(stored.state)) noteExpiry(work, stored)
   if (tally.row.settings.concurrency != null || !lease.processor) work.wakes.add(job.queue)
-  if (outcome.kind === 'gone') { forget(work, stored); work.final(stored); if (stored.reason === 'removed') work.emit('removed', stored); return outcome.job }
-  if (stored.state !== 'waiting') {
+  const gone = outcome.kind === 'gone'
+  if (gone) { forget(work, stored); work.final(stored); if (stored.reason === 'removed') work.emit('removed', stored) }
+  else if (stored.state !== 'waiting') {
     store(work, stored)
     tally.ended[stored.state] = (tally.ended[stored.state] ?? 0) + 1
-    return outcome.job
   }
+  if (isFinal(stored.state) && stored.group !== undefined) return leaveGroup(work, tally.row, stored, gone).then((row) => { tally.row = row; return outcome.job })
+  if (gone || stored.state !== 'waiting') return outcome.job
   return (event.type === 'release' ? putBack : enter)(work, tally.row, stored).then((row) => { tally.row = row; return outcome.job })
 }
 
 /** Stores what a transition decided, for a job that is in no room now. */
 export async function settleOutcome(work: Work, row: QueueRow, outcome: Outcome): Promise<QueueRow> {
-  if (outcome.kind === 'gone') { forget(work, outcome.job); work.final(outcome.job); work.emit('removed', outcome.job); return row }
+  if (outcome.kind === 'gone') { forget(work, outcome.job); work.final(outcome.job); work.emit('removed', outcome.job); return leaveGroup(work, row, outcome.job, true) }
   if (outcome.kind !== 'moved') return row
   if (isFinal(outcome.job.state)) forgetSteps(work, outcome.job)
   work.emit(eventOf(outcome.job.state), outcome.job, { reason: outcome.job.reason })
-  return enter(work, row, outcome.job)
+  const entered = await enter(work, row, outcome.job)
+  return isFinal(outcome.job.state) ? leaveGroup(work, entered, outcome.job) : entered
 }
 
 function announce(work: Work, job: Job, event: JobEvent): void {

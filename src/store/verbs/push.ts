@@ -5,6 +5,7 @@ import type { Job } from '../../core/job.ts'
 import { createJob, NO_OPTIONS, type NewJob } from '../../core/push.ts'
 import { appendNew, count, summonAhead } from '../rooms.ts'
 import type { Work } from '../work.ts'
+import { joinGroup } from './groups.ts'
 
 export async function push(work: Work, queue: string, items: readonly NewJob[]): Promise<IdRun> {
   if (work.meta.reserve === 'spent') throw new HoldfastError('QUOTA', 'The storage of this origin is full; what is left is for the results of stored jobs. Nothing was stored')
@@ -16,20 +17,21 @@ export async function push(work: Work, queue: string, items: readonly NewJob[]):
   const random = Math.floor(work.env.random() * 2 ** 17) * 2 ** 17 + Math.floor(work.env.random() * 2 ** 17)
   const idOf = idMaker(ms, random)
   const waiting: Job[] = []
-  let delayed = 0
+  const elsewhere = { delayed: 0, blocked: 0 }
   let best = -Infinity
-  items.forEach((item, i) => {
-    const job = createJob(queue, item, row.settings.defaults ?? NO_OPTIONS, first + i, idOf(first + i), work.now)
+  for (const [i, item] of items.entries()) {
+    const made = createJob(queue, item, row.settings.defaults ?? NO_OPTIONS, first + i, idOf(first + i), work.now)
+    const job = made.group === undefined ? made : await joinGroup(work, made)
     if (job.large) work.put('payloads', job.seq, { seq: job.seq, data: job.data }, true)
     const kept = job.large ? { ...job, data: undefined } : job
     if (job.expiresAt !== undefined) work.put('expiries', [job.expiresAt, job.seq], { at: job.expiresAt, seq: job.seq }, true)
     work.due(Math.min(job.expiresAt ?? Infinity, job.runAt ?? Infinity))
-    if (job.state === 'delayed') { work.put('delayed', job.seq, kept, true); delayed++ }
+    if (job.state === 'delayed' || job.state === 'blocked') { work.put(job.state, job.seq, kept, true); elsewhere[job.state]++ }
     else { waiting.push(kept); best = Math.max(best, kept.priority) }
     work.emit('pushed', job, { runAt: job.runAt })
-  })
+  }
   summonAhead(work, row, ({ priority }) => best > priority)
-  work.putQueue(appendNew(work, delayed > 0 ? count(row, 'delayed', delayed) : row, waiting))
+  work.putQueue(appendNew(work, count(count(row, 'delayed', elsewhere.delayed), 'blocked', elsewhere.blocked), waiting))
   work.wakes.add(queue)
   return { ms, random, first, count: items.length }
 }

@@ -4,6 +4,7 @@ import { count, enter, forget, leave, locate } from '../rooms.ts'
 import type { Work } from '../work.ts'
 import { settleOutcome } from './end.ts'
 import { gateEvent } from './gates.ts'
+import { leaveGroup } from './groups.ts'
 
 const UPKEEP_BATCH = 500
 
@@ -63,7 +64,7 @@ export async function prune(work: Work, queue: string): Promise<boolean> {
   const excess = row.counts.dead - RETENTION.dead.count
   const dead = row.counts.dead > 0 ? await work.tx.allBy('dead', 'queue', IDBKeyRange.bound([queue], [queue, []]), Math.min(Math.max(excess, 50), UPKEEP_BATCH)) : []
   const old = dead.filter(({ endedAt = 0 }, i) => work.now - endedAt >= (i < excess ? YOUNGEST_MS : RETENTION.dead.ageMs))
-  for (const job of old) { row = await leave(work, row, { room: 'dead', job }); forget(work, job) }
+  for (const job of old) { row = await leaveGroup(work, await leave(work, row, { room: 'dead', job }), job, true); forget(work, job) }
   if (row !== before) work.putQueue(row)
   return more || old.length === UPKEEP_BATCH
 }

@@ -77,7 +77,7 @@ const spec: fc.Arbitrary<PushSpec> = fc.record({
   name: fc.constantFrom('welcome', 'reset'), data,
   options: fc.record({
     priority, lifo: flag, delayMs: fc.constantFrom(0, HOUR), ttlMs: fc.constant(HOUR), maxAttempts: fc.integer({ min: 1, max: 3 }),
-    backoff: fc.constantFrom({ type: 'fixed' as const, delayMs: 0 }, { type: 'fixed' as const, delayMs: HOUR }), removeOnComplete: flag, removeOnFail: flag,
+    backoff: fc.constantFrom({ type: 'fixed' as const, delayMs: 0 }, { type: 'fixed' as const, delayMs: HOUR }), removeOnComplete: flag, removeOnFail: flag, group: fc.constantFrom('a', 'a', 'b'), onGroupDead: fc.constantFrom('hold', 'continue'),
   }, { requiredKeys: ['backoff'] }),
 })
 /** Mostly waiting jobs, without which nothing happens. */
@@ -98,10 +98,10 @@ const together: fc.Arbitrary<Op> = fc.oneof(
   { weight: 2, arbitrary: pick.map((p) => onLease('release', p, (q, id) => q.release(id), (m, id, lease) => { m.giveBack(id, lease, 0) })) },
   { weight: 1, arbitrary: fc.tuple(pick, fc.constantFrom(0, HOUR)).map(([p, ms]) => onLease(`snooze ${ms}`, p, (q, id) => q.snooze(id, ms), (m, id, lease) => { m.giveBack(id, lease, ms) })) },
   { weight: 1, arbitrary: pick.map((p) => onLease('heartbeat', p, (q, id) => q.heartbeat(id), (m, id, lease) => { if (!lease || m.jobs.find((job) => job.id === id)?.lease !== lease) throw new Refused('STALE_LEASE') })) },
-  { weight: 2, arbitrary: fc.tuple(pick, flag).map(([p, ifNotStarted]) => onJob(ifNotStarted ? 'cancel if not started' : 'cancel', ['waiting', 'delayed', 'active'], p, async (q, id) => (await q.cancel(id, { ifNotStarted })).was, (m, id) => m.cancel(id, ifNotStarted))) },
+  { weight: 2, arbitrary: fc.tuple(pick, flag).map(([p, ifNotStarted]) => onJob(ifNotStarted ? 'cancel if not started' : 'cancel', ['waiting', 'delayed', 'blocked', 'active'], p, async (q, id) => (await q.cancel(id, { ifNotStarted })).was, (m, id) => m.cancel(id, ifNotStarted))) },
   { weight: 2, arbitrary: pick.map((p) => onJob('promote', ['delayed'], p, (q, id) => q.promote(id), (m, id) => { m.promote(id) })) },
   { weight: 2, arbitrary: pick.map((p) => onJob('remove', STATES, p, (q, id) => q.remove(id), (m, id) => { m.remove(id) })) },
-  { weight: 3, arbitrary: fc.tuple(pick, patch).map(([p, { later, ...rest }]) => onJob(`update ${brief({ later, ...rest })}`, ['waiting', 'delayed'], p,
+  { weight: 3, arbitrary: fc.tuple(pick, patch).map(([p, { later, ...rest }]) => onJob(`update ${brief({ later, ...rest })}`, ['waiting', 'delayed', 'blocked'], p,
     (q, id) => q.update(id, { ...rest, ...(later === undefined ? {} : { runAt: later ? Date.now() + HOUR : 1 }) }), (m, id) => { m.update(id, { ...rest, ...(later === undefined ? {} : { later }) }) })) },
   { weight: 3, arbitrary: fc.tuple(pick, patch).map(([p, { data: edit, priority: to, later }]) => onJob(`retry ${brief({ edit, to, later })}`, ['completed', 'cancelled', 'dead'], p,
     (q, id) => q.retry(id, { ...(edit === undefined ? {} : { data: edit }), options: { ...(to === undefined ? {} : { priority: to }), ...(later ? { delayMs: HOUR } : {}) } }),

@@ -33,7 +33,7 @@ export const waitingOf = ({ waiting }: Stored, queue: string): Job[] =>
   waiting.filter((page) => page.queue === queue).flatMap(({ jobs }) => jobs).sort((a, b) => b.priority - a.priority || a.position - b.position)
 
 /** Everything that is wrong with what is stored; nothing, one hopes. */
-export function faults({ waiting, leases, boxes, delayed, blocked, dead, history, archives, payloads, queues, meta }: Stored): string[] {
+export function faults({ waiting, leases, boxes, delayed, blocked, dead, history, archives, payloads, groups, queues, meta }: Stored): string[] {
   const found: string[] = []
   const wrong = (what: string): void => { found.push(what) }
   const places = new Map<number, string>()
@@ -85,6 +85,24 @@ export function faults({ waiting, leases, boxes, delayed, blocked, dead, history
   for (const { seq } of payloads) if (!large.has(seq)) wrong(`the data of job ${seq} was left behind`)
   for (const seq of large) if (!payloads.some((row) => row.seq === seq)) wrong(`the data of job ${seq} is missing`)
   for (const { seq } of all) if (seq >= (meta[0]?.next ?? 0)) wrong(`job ${seq} has a number that is still to be given`)
+
+  const left = new Map(leases.map((lease) => [lease.box, new Set(lease.left)]))
+  const now = [...waiting.flatMap(({ jobs }) => jobs), ...boxes.flatMap(({ key, jobs }) => jobs.filter(({ seq }) => left.get(key)?.has(seq)).map((job): Job => ({ ...job, state: 'active' }))), ...delayed, ...blocked, ...dead, ...archives.flatMap(({ jobs }) => jobs)]
+  for (const { queue, group, position, seq, waiting: members } of groups) {
+    const at = `group ${group} of ${queue}`
+    const rows = groups.filter((row) => row.queue === queue && row.group === group)
+    if (position === -Infinity) {
+      const holder = now.find((job) => job.seq === seq)
+      if (!holder || holder.group !== group || holder.state === 'blocked' || holder.state === 'completed' || holder.state === 'cancelled') wrong(`${at}: ${seq} cannot have its turn`)
+      if (members !== rows.length - 1) wrong(`${at} counts ${members ?? 0} that wait, but there are ${rows.length - 1}`)
+    } else {
+      if (!rows.some((row) => row.position === -Infinity)) wrong(`${at}: nobody has its turn`)
+      if (!blocked.some((job) => job.seq === seq && job.group === group && job.position === position)) wrong(`${at}: ${seq} does not wait for its turn`)
+    }
+  }
+  for (const job of blocked) if (!groups.some((row) => row.seq === job.seq && row.position === job.position)) wrong(`job ${job.seq} is blocked by nothing`)
+  // Who is waiting, delayed or active has the turn of its group.
+  for (const job of now) if (job.group !== undefined && (job.state === 'waiting' || job.state === 'delayed' || job.state === 'active') && !groups.some((row) => row.position === -Infinity && row.queue === job.queue && row.group === job.group && row.seq === job.seq)) wrong(`job ${job.seq} is ${job.state} and has no turn in its group`)
 
   for (const { queue, counts, lanes } of queues) {
     const pages = waiting.filter((page) => page.queue === queue)

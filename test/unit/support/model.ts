@@ -9,6 +9,7 @@ export interface PushSpec {
   readonly options: {
     readonly priority?: number; readonly lifo?: boolean; readonly delayMs?: number; readonly ttlMs?: number; readonly maxAttempts?: number
     readonly backoff: { readonly type: 'fixed'; readonly delayMs: number }; readonly removeOnComplete?: boolean; readonly removeOnFail?: boolean
+    readonly group?: string; readonly onGroupDead?: 'hold' | 'continue'
   }
 }
 
@@ -26,6 +27,10 @@ export interface ModelJob {
   failures: number
   revision: number
   readonly retryMs: number
+  readonly group: string | undefined
+  readonly holds: boolean
+  /** A blocked job that is to wait for the clock when it has its turn. */
+  later: boolean
   readonly removeOnComplete: boolean
   readonly removeOnFail: boolean
   lease?: ModelLease | undefined
@@ -45,13 +50,18 @@ export class Model {
   readonly gone: string[] = []
   paused = false
   cap = Infinity
+  /** Who has the turn of each group. */
+  readonly turns = new Map<string, ModelJob>()
   #pushed = 0
 
-  push(id: string, { name, data, options: { priority = 0, lifo, delayMs = 0, maxAttempts = 3, backoff, removeOnComplete = false, removeOnFail = false } }: PushSpec): void {
+  push(id: string, { name, data, options: { priority = 0, lifo, delayMs = 0, maxAttempts = 3, backoff, removeOnComplete = false, removeOnFail = false, group, onGroupDead } }: PushSpec): void {
     const n = ++this.#pushed
-    this.jobs.push({
-      id, name, data, position: lifo ? -n : n, state: delayMs > 0 ? 'delayed' : 'waiting', priority, maxAttempts, failures: 0, revision: 0, retryMs: backoff.delayMs, removeOnComplete, removeOnFail,
-    })
+    const job: ModelJob = {
+      id, name, data, position: lifo ? -n : n, state: 'waiting', priority, maxAttempts, failures: 0, revision: 0, retryMs: backoff.delayMs, removeOnComplete, removeOnFail,
+      group, holds: onGroupDead === 'hold', later: false,
+    }
+    this.jobs.push(job)
+    this.#join(job, delayMs > 0)
   }
 
   get waiting(): ModelJob[] { return this.in('waiting').sort((a, b) => b.priority - a.priority || a.position - b.position) }
@@ -104,10 +114,12 @@ export class Model {
     job.state = 'waiting'
   }
   update(id: string, { data, priority, later }: { readonly data?: unknown; readonly priority?: number; readonly later?: boolean }): void {
-    const job = this.#find(id, 'waiting', 'delayed')
+    const job = this.#find(id, 'waiting', 'delayed', 'blocked')
     if (data !== undefined) { job.data = data; job.revision++ }
     if (priority !== undefined) job.priority = priority
-    if (later !== undefined) job.state = later ? 'delayed' : 'waiting'
+    if (later === undefined) return
+    if (job.state === 'blocked') job.later = later
+    else job.state = later ? 'delayed' : 'waiting'
   }
   retry(id: string, { data, priority, later }: { readonly data?: unknown; readonly priority?: number; readonly later?: boolean }): void {
     const job = this.#find(id, ...FINAL)
@@ -115,7 +127,7 @@ export class Model {
     if (priority !== undefined) job.priority = priority
     job.failures = 0
     job.result = undefined
-    job.state = later ? 'delayed' : 'waiting'
+    this.#join(job, later === true)
   }
 
   // ---- how ----
@@ -137,9 +149,24 @@ export class Model {
     this.#end(job, 'cancelled', job.stop.remove)
     return true
   }
+  /** A job that has its group's turn, or none, waits for itself; others for their turn. */
+  #join(job: ModelJob, later: boolean): void {
+    const { group } = job
+    if (group !== undefined && !this.turns.has(group)) this.turns.set(group, job)
+    job.later = later
+    job.state = group !== undefined && this.turns.get(group) !== job ? 'blocked' : later ? 'delayed' : 'waiting'
+  }
+  #leave(job: ModelJob, gone: boolean): void {
+    const { group } = job
+    if (group === undefined || this.turns.get(group) !== job || (job.state === 'dead' && job.holds && !gone)) return
+    this.turns.delete(group)
+    const [next] = this.in('blocked').filter((one) => one.group === group && one !== job).sort((a, b) => a.position - b.position)
+    if (next) this.#join(next, next.later)
+  }
   #end(job: ModelJob, state: State, gone: boolean): void {
     job.state = state
     job.stop = undefined
+    this.#leave(job, gone)
     if (gone) { this.jobs = this.jobs.filter((one) => one !== job); this.gone.push(job.id) }
   }
   #wait(job: ModelJob, ms: number): void { job.state = ms > 0 ? 'delayed' : 'waiting' }

@@ -1,0 +1,57 @@
+/** Groups: of its members one has the turn, from its push to its end; the others are blocked, in order of position. */
+import type { Job } from '../../core/job.ts'
+import { transition } from '../../core/transition.ts'
+import { count, enter } from '../rooms.ts'
+import type { GroupRow, QueueRow } from '../schema.ts'
+import type { Work } from '../work.ts'
+
+const headKey = (queue: string, group: string): [string, string, number] => [queue, group, -Infinity]
+
+function putHead(work: Work, head: GroupRow, change: Partial<GroupRow>): void {
+  work.put('groups', headKey(head.queue, head.group), { ...head, ...change })
+}
+
+/** Gives a job that was pushed or retried its group's turn; blocks it while another has that. */
+export async function joinGroup(work: Work, job: Job): Promise<Job> {
+  const { queue, group, position, seq } = job
+  if (group === undefined) return job
+  const head = await work.get('groups', headKey(queue, group))
+  if (!head) work.put('groups', headKey(queue, group), { queue, group, position: -Infinity, seq, waiting: 0 })
+  if (!head || head.seq === seq) return job
+  const outcome = transition(job, { type: 'block' }, work.now)
+  if (outcome.kind !== 'moved') return job
+  work.put('groups', [queue, group, position], { queue, group, position, seq })
+  putHead(work, head, { waiting: (head.waiting ?? 0) + 1 })
+  return outcome.job
+}
+
+const holds = ({ state, onGroupDead, http }: Job): boolean => state === 'dead' && (onGroupDead ?? (http ? 'hold' : 'continue')) === 'hold'
+
+/** What the end of a job means for its group: the next one has its turn, unless the death of this one holds it up. `gone`: nothing of it is left. */
+export async function leaveGroup(work: Work, row: QueueRow, job: Job, gone = false): Promise<QueueRow> {
+  const { queue, group, position, seq } = job
+  if (group === undefined) return row
+  const head = await work.get('groups', headKey(queue, group))
+  if (!head) return row
+  if (head.seq !== seq) {
+    if ((await work.get('groups', [queue, group, position]))?.seq !== seq) return row
+    work.delete('groups', [queue, group, position])
+    putHead(work, head, { waiting: (head.waiting ?? 0) - 1 })
+    return row
+  }
+  return !gone && holds(job) ? row : passTurn(work, row, head)
+}
+
+/** The next in line has the turn; without one the group is forgotten. */
+export async function passTurn(work: Work, row: QueueRow, head: GroupRow): Promise<QueueRow> {
+  const { queue, group, waiting = 0 } = head
+  const next = waiting > 0 ? await work.first('groups', IDBKeyRange.bound([queue, group, -Infinity], [queue, group, []], true)) : undefined
+  const job = next && await work.get('blocked', next.seq)
+  if (!next || !job) { work.delete('groups', headKey(queue, group)); return row }
+  work.delete('groups', [queue, group, next.position])
+  putHead(work, head, { seq: next.seq, waiting: waiting - 1 })
+  work.delete('blocked', job.seq)
+  const outcome = transition(job, { type: 'unblock' }, work.now)
+  if (outcome.kind !== 'moved') throw new Error(`a blocked job cannot ${outcome.kind}`)
+  return enter(work, count(row, 'blocked', -1), outcome.job)
+}

@@ -1,0 +1,92 @@
+import { describe, expect, it } from 'vitest'
+import type { Queue } from '../../src/index.ts'
+import { Q } from './support/store.ts'
+import { tab } from './support/tabs.ts'
+
+const ONCE = { maxAttempts: 1, group: 'a' } as const
+const names = async (queue: Queue, count = 10): Promise<string[]> => (await queue.pull(Q, count)).map(({ name }) => name)
+const blocked = async (queue: Queue): Promise<number> => (await queue.stats(Q)).counts.blocked
+const sound = async (queue: Queue): Promise<void> => { expect(await queue.verify()).toMatchObject({ ok: true, faults: [] }) }
+
+describe('a group', () => {
+  it('runs one of its members at a time, in order, whatever their priority; others run beside it', async () => {
+    const queue = await tab()
+    await queue.pushMany(Q, [{ name: 'a1', data: 0, options: { group: 'a' } }, { name: 'a2', data: 0, options: { group: 'a', priority: 9 } }, { name: 'b1', data: 0, options: { group: 'b' } }, { name: 'alone', data: 0 }])
+    const first = await queue.pull(Q, 10)
+    expect(first.map(({ name }) => name)).toEqual(['a1', 'b1', 'alone'])
+    expect([await blocked(queue), await names(queue)]).toEqual([1, []])
+    await queue.ack(first[0]!)
+    expect(await names(queue)).toEqual(['a2'])
+    await sound(queue)
+  })
+
+  it('is held up by a member that waits for a retry, and by nobody else', async () => {
+    const queue = await tab()
+    await queue.push(Q, 'a1', 0, { group: 'a', backoff: { type: 'fixed', delayMs: 60_000 } })
+    await queue.push(Q, 'a2', 0, { group: 'a' })
+    await queue.push(Q, 'b1', 0, { group: 'b' })
+    const [a1] = await queue.pull(Q, 2)
+    await queue.fail(a1!, new Error('not now'))
+    expect([await names(queue), await blocked(queue)]).toEqual([[], 1])
+    await queue.promote(a1!.id)
+    expect(await names(queue)).toEqual(['a1'])
+  })
+
+  it('goes on when a member dies, unless it is to be held: then once it is repaired, or removed', async () => {
+    const queue = await tab()
+    await queue.pushMany(Q, [{ name: 'a1', data: 0, options: ONCE }, { name: 'a2', data: 0, options: { ...ONCE, onGroupDead: 'hold' } }, { name: 'a3', data: 0, options: ONCE }, { name: 'a4', data: 0, options: ONCE }])
+    for (const name of ['a1', 'a2']) {
+      const [job] = await queue.pull(Q)
+      expect(job?.name).toBe(name)
+      await queue.fail(job!, new Error('broken'))
+    }
+    expect([await names(queue), await blocked(queue)]).toEqual([[], 2])
+    const { jobs: [dead] } = await queue.list({ state: 'dead', name: 'a2' })
+    await queue.retry(dead!.id, { data: 'repaired' })
+    const [repaired] = await queue.pull(Q)
+    expect(repaired).toMatchObject({ name: 'a2', data: 'repaired' })
+    await queue.fail(repaired!, new Error('broken again'))
+    await queue.remove(dead!.id)
+    expect(await names(queue)).toEqual(['a3'])
+    await sound(queue)
+  })
+
+  it('goes on when a member is cancelled or expires, waiting or blocked', async () => {
+    const queue = await tab()
+    const [a1, a2] = await queue.pushMany(Q, ['a1', 'a2', 'a3', 'a4'].map((name) => ({ name, data: 0, options: { group: 'a', ...(name === 'a3' && { ttlMs: 1 }) } })))
+    await queue.cancel(a2!)
+    await expect.poll(async () => (await queue.stats(Q)).counts.dead, { timeout: 10_000 }).toBe(1)
+    await queue.cancel(a1!)
+    expect(await names(queue)).toEqual(['a4'])
+    await sound(queue)
+  })
+
+  it('takes a member that is retried late in its old place, after the one that runs', async () => {
+    const queue = await tab()
+    await queue.pushMany(Q, ['a1', 'a2', 'a3'].map((name) => ({ name, data: 0, options: ONCE })))
+    const [a1] = await queue.pull(Q)
+    await queue.fail(a1!, new Error('broken'))
+    const [a2] = await queue.pull(Q)
+    await queue.retry(a1!.id)
+    expect(await queue.get(a1!.id)).toMatchObject({ state: 'blocked' })
+    await queue.ack(a2!)
+    expect(await names(queue)).toEqual(['a1'])
+    await sound(queue)
+  })
+
+  it('is found by list, and told by events', async () => {
+    const queue = await tab()
+    const heard: unknown[] = []
+    queue.on('pushed', ({ group }) => { heard.push(group) })
+    await queue.push(Q, 'n', 0, { group: 'ada' })
+    await queue.push(Q, 'n', 0)
+    expect((await queue.list({ group: 'ada' })).jobs).toHaveLength(1)
+    await expect.poll(() => heard).toEqual(['ada', undefined])
+  })
+
+  it.each([[{ group: 7 }, 'options.group'], [{ group: 'x'.repeat(1025) }, 'options.group'], [{ onGroupDead: 'wait' }, 'options.onGroupDead']])('refuses %o', async (options, field) => {
+    const queue = await tab()
+    await expect(queue.push(Q, 'n', 0, options as never)).rejects.toMatchObject({ code: 'VALIDATION', details: { field } })
+    expect((await queue.stats()).counts.waiting).toBe(0)
+  })
+})
