@@ -4,14 +4,21 @@ import { mkdtempSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Page } from 'playwright-core'
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { KillableBrowser, until, type Site } from './harness.ts'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { KillableBrowser, until, type Backend, type Site } from './harness.ts'
 import { FRANK_QUOTA } from './library.ts'
 import { freshName, openTab, serveTabs, tabAt, type Realm, type Tab } from './tabs.ts'
 
 let site: Site
 beforeAll(async () => { site = await serveTabs() })
 afterAll(async () => { await site.close() })
+
+/** Gone with its test, however that ends. */
+function begin(backend?: Backend): KillableBrowser {
+  const browser = new KillableBrowser(backend && { backend })
+  onTestFinished(() => browser.dispose())
+  return browser
+}
 
 interface Filled { readonly ids: readonly string[]; readonly refused: string; readonly message: string }
 
@@ -55,7 +62,7 @@ const OKS = (count: number): string[] => Array.from({ length: count }, () => 'ok
 const faults = (tab: Tab): Promise<readonly string[]> => tab.realm.evaluate(async ({ queue }) => (await queue.verify()).faults)
 
 test('a quota that the browser tells: storage-low first, then pushes are refused while stored jobs are ended', async () => {
-  const browser = new KillableBrowser()
+  const browser = begin()
   const { tab } = await limited(browser, 'frank-worker.js')
   const filled = await fill(tab, 40_000, 1000)
   expect(filled).toMatchObject({ refused: 'QUOTA' })
@@ -66,11 +73,10 @@ test('a quota that the browser tells: storage-low first, then pushes are refused
   expect(await endSome(tab, 100)).toEqual(OKS(100))
   expect(await faults(tab)).toEqual([])
   console.info(`quota told: ${filled.ids.length} pushes of 40 kB into 24 MB, then: ${filled.message}`)
-  await browser.dispose()
 })
 
 test('a quota that the browser hides: the push that does not fit is refused, nothing else is lost, and it goes on when there is room', async () => {
-  const browser = new KillableBrowser()
+  const browser = begin()
   const { tab, setQuota } = await limited(browser)
   const filled = await fill(tab, 400_000, 200)
   expect(filled).toMatchObject({ refused: 'QUOTA' })
@@ -82,11 +88,10 @@ test('a quota that the browser hides: the push that does not fit is refused, not
   expect((await fill(tab, 400_000, 5)).refused).toBe('')
   expect(await endSome(tab, 10)).toEqual(OKS(10))
   console.info(`quota hidden: ${filled.ids.length} pushes of 400 kB into 24 MB, then: ${filled.message}`)
-  await browser.dispose()
 })
 
 test.for(['sqlite', 'leveldb'] as const)('a quota that is used up to the last kilobytes in %s: what is stored is ended out of the reserve, and pushes go on when it is back', async (backend) => {
-  const browser = new KillableBrowser({ backend })
+  const browser = begin(backend)
   const { tab, setQuota } = await limited(browser)
   const reserved = (): Promise<boolean> => tab.realm.evaluate(async ({ queue }) => (await indexedDB.databases()).some(({ name }) => name === `holdfast-reserve:${queue.name}`))
   // The reserve is laid by when a tab has been open for a while.
@@ -107,11 +112,10 @@ test.for(['sqlite', 'leveldb'] as const)('a quota that is used up to the last ki
   await setQuota(200_000_000)
   await expect.poll(async () => (await fill(tab, 4000, 1)).refused, { timeout: 30_000 }).toBe('')
   console.info(`last kilobytes: ${large.ids.length} of 200 kB and ${small.ids.length} of 4 kB into 24 MB, 40 ended out of the reserve`)
-  await browser.dispose()
 })
 
 test('a log torn by a kill, for which Chromium throws all of the origin away: storage-lost is told, and the queue goes on', async () => {
-  const browser = new KillableBrowser({ backend: 'leveldb' })
+  const browser = begin('leveldb')
   const name = freshName()
   const push = async (): Promise<string> => {
     await browser.start()
@@ -129,7 +133,6 @@ test('a log torn by a kill, for which Chromium throws all of the origin away: st
   await browser.start()
   expect(await revisit((await tabAt(browser, `${site.url}/library`)).page, name, ids)).toEqual({ missing: 2, faults: [], told: true, ended: ['ok'] })
   expect(browser.remade()).toBe(true)
-  await browser.dispose()
 })
 
 /** A small disk of its own; undefined where none may be mounted. */
