@@ -89,7 +89,7 @@ export function outlook(connection: Connection, now: number): Promise<Outlook> {
     return {
       // A wait that begins in the future was begun before the clock was set back: that is to be mended now.
       at: ahead || origins.some(({ since }) => since > now) ? now : Math.min(delayed?.runAt ?? Infinity, expiry?.[0] ?? Infinity, ...pauses),
-      originsAt: Math.min(Infinity, ...origins.map(({ retryAt, failures }) => failures > 0 ? retryAt : Infinity)),
+      originsAt: Math.min(Infinity, ...origins.map(({ retryAt, failures }) => failures > 0 || retryAt > now ? retryAt : Infinity)),
       queues, leases, owners: new Map(owners.map(({ owner, beats }) => [owner, beats])), receipts, reserve: meta?.reserve,
     }
   }, ['delayed', 'expiries', 'origins', 'queues', 'leases', 'owners', 'receipts', 'meta'])

@@ -44,10 +44,31 @@ describe('a gate', () => {
     expect(allowance(turn(asked, ORIGIN, { type: 'answered' }, NOW + 1010), NOW + 1010)).toBe(2)
   })
 
-  it('opens by answers: twice as many each time, then all', () => {
-    let gate = after([trouble(), NOW])
-    const allowed = Array.from({ length: 6 }, () => { gate = turn(gate, ORIGIN, { type: 'answered' }, NOW + 1000); return allowance(gate, NOW + 1000) })
-    expect(allowed).toEqual([2, 4, 8, 16, 32, Infinity])
+  it('comes back by steps: twice as many each time, then all', () => {
+    let gate = after([trouble(), NOW], [{ type: 'answered' }, NOW + 1000])
+    let now = NOW + 1000
+    const steps: number[][] = []
+    while (gate && steps.length < 10) {
+      const count = allowance(gate, now)
+      steps.push([now - NOW - 1000, count])
+      gate = turn(gate, ORIGIN, { type: 'asked', count }, now)
+      expect(allowance(gate, now + 349)).toBe(0)
+      for (let n = 0; n < count; n++) gate = turn(gate, ORIGIN, { type: 'answered' }, now + 5)
+      now += 350
+    }
+    expect(steps).toEqual([[0, 2], [350, 4], [700, 8], [1050, 16], [1400, 32]])
+    expect(gate).toBeUndefined()
+  })
+
+  it('that has few requests is open some time after it came back', () => {
+    const back = after([trouble(), NOW], [{ type: 'answered' }, NOW + 1000], [{ type: 'asked', count: 1 }, NOW + 1001], [{ type: 'answered' }, NOW + 1100])
+    expect(allowance(back, NOW + 1100)).toBe(1)
+    expect(turn(back, ORIGIN, { type: 'answered' }, NOW + 4001)).toBeUndefined()
+  })
+
+  it('that comes back and is in trouble again closes anew', () => {
+    expect(after([trouble(), NOW], [{ type: 'answered' }, NOW + 1000], [trouble(), NOW + 1001])).toMatchObject({ failures: 1, allow: 1, retryAt: NOW + 2001 })
+    expect(after([trouble(), NOW], [{ type: 'answered' }, NOW + 1000], [trouble(), NOW + 1001])).not.toHaveProperty('left')
   })
 
   it('begins its wait anew when the clock was set back', () => {

@@ -10,10 +10,9 @@ export async function gateEvent(work: Work, origin: string, event: GateEvent): P
   const after = turn(before, origin, event, work.now)
   if (after === before) return
   work.put('origins', origin, after)
-  const until = after && after.failures > 0 ? after.retryAt : 0
-  if (after && until > work.now && until !== before?.retryAt) {
-    work.due(until)
-    work.emit('origin-closed', undefined, { origin, reason: after.reason, until })
+  if (after && after.retryAt > work.now && after.retryAt !== before?.retryAt) {
+    work.due(after.retryAt)
+    if (after.failures > 0) work.emit('origin-closed', undefined, { origin, reason: after.reason, until: after.retryAt })
   }
   if (before && before.failures > 0 && !after?.failures) work.emit('origin-open', undefined, { origin })
 }
