@@ -33,8 +33,8 @@ export interface CallsOptions {
   readonly port: (processor: string) => Port
   /** Requests were pushed into this queue. */
   readonly requests: (queue: string) => Promise<void>
-  /** Aborts what runs in this realm; resolves when it has ended. */
-  readonly stop: (reason: HoldfastError) => Promise<unknown>
+  /** Gives back what runs in this realm, and ends the engine. */
+  readonly leave: () => Promise<void>
 }
 
 export interface Calls {
@@ -46,9 +46,8 @@ export interface Calls {
 }
 
 const BULK = 500
-const STOP_MS = 100
 
-export function createCalls({ engine, clock, connectivity, client, say, port, requests, stop }: CallsOptions): Calls {
+export function createCalls({ engine, clock, connectivity, client, say, port, requests, leave }: CallsOptions): Calls {
   const { space, store: { connection, committer } } = engine
 
   /** An operation whose answer is kept as a receipt. */
@@ -204,9 +203,7 @@ export function createCalls({ engine, clock, connectivity, client, say, port, re
 
     async close(_call, drainMs: number) {
       await Promise.race([engine.drain(), sleep(clock, drainMs)])
-      // What heeds that is given back; the rest ends with this realm.
-      await Promise.race([stop(new HoldfastError('CLOSED', 'The queue was closed')), sleep(clock, STOP_MS)])
-      await engine.close()
+      await leave()
     },
   }
 

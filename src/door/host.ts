@@ -1,11 +1,12 @@
 /** The worker's side of the door: one engine a page, and what goes between the two. */
 import { expose, type Endpoint } from 'comlink'
 import { toEnvelope } from '../core/envelope.ts'
+import { HoldfastError } from '../core/errors.ts'
 import { ownerLock } from '../core/owner.ts'
 import { createEngine } from '../engine/engine.ts'
 import type { Port } from '../engine/processor.ts'
 import { broadcastChannel } from '../platform/channel.ts'
-import { systemClock as clock } from '../platform/clock.ts'
+import { sleep, systemClock as clock } from '../platform/clock.ts'
 import { browserConnectivity } from '../platform/connectivity.ts'
 import { webLocks } from '../platform/locks.ts'
 import { browserEstimate } from '../platform/quota.ts'
@@ -18,12 +19,14 @@ import { settledReplies } from './receipts.ts'
 
 export type { Served }
 
-/** Serves one page at this end: a worker's global scope or a port. */
-export function exposeHost(served: readonly Served[] = [], endpoint = globalThis as unknown as Endpoint): void {
+/** Serves one page at this end: a worker's global scope or a port. Returns how to end that where there is no worker to terminate. */
+export function exposeHost(served: readonly Served[] = [], endpoint = globalThis as unknown as Endpoint): () => void {
+  let opening: Promise<readonly [Host, Welcome]> | undefined
   const api: HostApi = {
     async connect(hello, port) {
       try {
-        const [host, welcome] = await openHost(hello, served, (messages) => { port.postMessage(messages) })
+        opening = openHost(hello, served, (messages) => { port.postMessage(messages) })
+        const [host, welcome] = await opening
         port.onmessage = ({ data }: MessageEvent<ToHostBatch>) => { host.take(data) }
         return welcome
       } catch (error) { return { error: toEnvelope(error) } }
@@ -31,6 +34,7 @@ export function exposeHost(served: readonly Served[] = [], endpoint = globalThis
     ping() {},
   }
   expose(api, onlyCalls(endpoint))
+  return () => { opening?.then(([host]) => host.end()).catch(() => {}) }
 }
 
 /** Comlink can also get, set, construct and release along a path: only `connect()` and `ping()` pass. */
@@ -48,17 +52,23 @@ function onlyCalls(endpoint: Endpoint): Endpoint {
   }
 }
 
-interface Host { take(batch: ToHostBatch): void }
+interface Host {
+  take(batch: ToHostBatch): void
+  /** Leaves nothing behind: no lease and no lock. */
+  end(): Promise<void>
+}
 
+/** Nobody who does not heed it, and no database that fails, keeps a page from leaving. */
+const STOP_MS = 500
 const token = (): string => crypto.randomUUID()
 
-async function openHost(hello: Hello, served: readonly Served[], receive: (messages: readonly ToPage[]) => void): Promise<[Host, Welcome]> {
+async function openHost(hello: Hello, served: readonly Served[], receive: (messages: readonly ToPage[]) => void): Promise<readonly [Host, Welcome]> {
   const { name, client, durability } = hello
   const locks = webLocks()
   const connectivity = browserConnectivity()
   connectivity.hint(hello.online)
   const own = `worker-${token()}`
-  await locks.hold(ownerLock(name, own))
+  const release = await locks.hold(ownerLock(name, own))
   const say = batcher<ToPage>((messages) => { receive(messages) })
   const engine = createEngine({
     name, client, durability, factory: indexedDB, clock, locks, connectivity, estimate: browserEstimate, channel: broadcastChannel, random: Math.random, token,
@@ -78,7 +88,16 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
     giveBack() { say({ t: 'giveBack', processor }) },
     settled(keys) { say({ t: 'settled', processor, keys }) },
   })
-  const calls = createCalls({ engine, clock, connectivity, client, say, port, requests: local.requests, stop: local.stop })
+
+  async function stop(): Promise<void> {
+    engine.suspend(true)
+    // What heeds that is given back; the rest ends with this realm.
+    await Promise.race([local.stop(new HoldfastError('CLOSED', 'The queue was closed')), sleep(clock, STOP_MS)])
+    await engine.close()
+  }
+  let stopping: Promise<void> | undefined
+  const leave = (): Promise<void> => stopping ??= stop()
+  const calls = createCalls({ engine, clock, connectivity, client, say, port, requests: local.requests, leave })
 
   await Promise.all(hello.processors.map(calls.process))
 
@@ -101,6 +120,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
         case 'listen': engine.listen(message.on); break
       }
     },
+    end: () => leave().finally(release),
   }
   return [host, { alive: locks.supported ? ownerLock(name, own) : '', replies }]
 }

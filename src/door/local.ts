@@ -19,7 +19,7 @@ export interface Local {
   /** Sends the requests of a queue from now on. */
   requests(queue: string): Promise<void>
   serve(served: Served): Promise<void>
-  /** Aborts what runs; resolves when it has ended. */
+  /** Aborts what runs, and starts nothing more; resolves when nothing is held. The engine must be suspended. */
   stop(reason: HoldfastError): Promise<unknown>
 }
 
@@ -30,7 +30,8 @@ const NOTHING: operations.Held = { box: -1, token: '', seq: -1 }
 export function createLocal(engine: Engine, owner: string, clock: Clock, connectivity: Connectivity): Local {
   const { connection, committer } = engine.store
   const task = taskQueue()
-  const runners: Runner[] = []
+  let stopped = false
+  const runners = new Map<string, Runner>()
 
   function process(queue: string, id: string, concurrency: number, runs: operations.Runs, execute: Execute): Promise<void> {
     const held = (key: string): operations.Held => engine.held(id, key) ?? NOTHING
@@ -42,8 +43,10 @@ export function createLocal(engine: Engine, owner: string, clock: Clock, connect
       steps: (key) => reads.readSteps(connection, held(key).seq),
       storeStep: (key, step, value) => committer.submit({ run: (work) => operations.storeStep(work, held(key), step, value) }),
     }, execute)
-    runners.push(runner)
-    return engine.process({ id, queue, owner, runs, concurrency, port: { run: runner.run, abort: runner.abort, giveBack: runner.giveBack, settled() {} } })
+    runners.set(id, runner)
+    // What was claimed before it was stopped may come after.
+    const run: Runner['run'] = (slots, more) => { runner.run(stopped ? 0 : slots, more) }
+    return engine.process({ id, queue, owner, runs, concurrency, port: { run, abort: runner.abort, giveBack: runner.giveBack, settled() {} } })
   }
 
   const sending = new Set<string>()
@@ -52,15 +55,16 @@ export function createLocal(engine: Engine, owner: string, clock: Clock, connect
   const attempt = httpAttempt({ clock, send: fetched, upload: typeof XMLHttpRequest === 'undefined' ? fetched : byXhr, online: () => connectivity.online })
   return {
     async requests(queue) {
-      if (sending.has(queue)) return
+      if (stopped || sending.has(queue)) return
       sending.add(queue)
       // Asked again by and by.
       await process(queue, `${owner}:${queue}`, queue === UPLOAD_QUEUE ? UPLOAD_CONCURRENCY : HTTP_CONCURRENCY, { kind: 'requests' }, attempt).catch(() => { sending.delete(queue) })
     },
     serve: ({ queue, names, execute, concurrency }) => process(queue, `${owner}:${queue}:served`, concurrency, present({ kind: 'handlers' as const, names }), execute),
-    stop: (reason) => Promise.all(runners.map((runner) => {
-      for (const key of runner.keys()) runner.abort(key, reason)
-      return runner.idle()
-    })),
+    stop(reason) {
+      stopped = true
+      for (const runner of runners.values()) for (const key of runner.keys()) runner.abort(key, reason)
+      return Promise.all([...runners.keys()].map(engine.idle))
+    },
   }
 }

@@ -3,8 +3,9 @@ import { exposeHost } from './host.ts'
 
 export function realmHost(): MessagePort {
   const { port1, port2 } = new MessageChannel()
-  exposeHost([], port1)
+  const end = exposeHost([], port1)
   port1.start()
   port2.start()
-  return port2
+  // A worker is terminated; what runs in this realm has to be told.
+  return Object.assign(port2, { close() { end(); port1.close() } })
 }

@@ -95,7 +95,7 @@ async function openHost({ world, database, name, execute, watched, fetch }: Surr
     giveBack() { say({ t: 'giveBack', processor }) },
     settled(keys) { say({ t: 'settled', processor, keys }) },
   })
-  const calls = createCalls({ engine, clock, connectivity, client, say, port, requests, stop: () => Promise.resolve() })
+  const calls = createCalls({ engine, clock, connectivity, client, say, port, requests, leave: engine.close })
   await Promise.all(processors.map(calls.process))
   const host: Host = {
     engine,
