@@ -13,7 +13,10 @@ export default defineConfig(({ mode }) => ({
   root: mode === 'demo' ? path('demo') : path('.'),
   plugins: [inlineWorker(), sourceWorkerUrl(), ...(mode === 'demo' ? [mailApi()] : [])],
   resolve: {
-    alias: { 'holdfast/worker': path('src/worker.ts'), holdfast: path('src/index.ts') },
+    alias: {
+      'holdfast/service-worker/page': path('src/service-worker-page.ts'), 'holdfast/service-worker': path('src/service-worker.ts'),
+      'holdfast/worker': path('src/worker.ts'), holdfast: path('src/index.ts'),
+    },
   },
   worker: { format: 'es', plugins: () => [inlineWorker(), sourceWorkerUrl()] },
   // Found late, in the worker, they would reload the page.

@@ -5,7 +5,7 @@ import { readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { rolldown } from 'rolldown'
-import { bundleWorker, inlineWorker } from './builtin-worker.mjs'
+import { bundleServiceWorker, bundleWorker, inlineWorker } from './builtin-worker.mjs'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
 const dist = join(root, 'dist')
@@ -15,6 +15,8 @@ rmSync(dist, { recursive: true, force: true })
 // Each by itself: what the two would share belongs to neither's first load.
 await scripts('index', 'src/index.ts')
 await scripts('serve', 'src/worker.ts')
+await scripts('service-worker-page', 'src/service-worker-page.ts')
+writeFileSync(join(dist, 'service-worker.js'), await bundleServiceWorker())
 writeFileSync(join(dist, 'worker.js'), await bundleWorker())
 declarations()
 

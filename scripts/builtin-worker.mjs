@@ -13,6 +13,18 @@ export async function bundleWorker() {
   return output[0].code
 }
 
+/**
+ * `holdfast/service-worker` as one self-contained module: service workers have no import maps, and may import nothing once they run.
+ * They start no workers either, so what does is left out.
+ */
+export async function bundleServiceWorker() {
+  const workers = { name: 'holdfast:no-workers', load: { filter: { id: [source('door/spawn.ts'), source('door/fallback.ts')] }, handler: () => 'export const urlWorker = undefined' } }
+  const bundle = await rolldown({ input: source('service-worker.ts'), platform: 'browser', plugins: [workers] })
+  const { output } = await bundle.generate({ format: 'esm', minify: true, codeSplitting: false, comments: { annotation: false } })
+  await bundle.close()
+  return output[0].code
+}
+
 /** Fills `src/door/inline.ts` with the worker's source. For rolldown and Vite alike. */
 export function inlineWorker() {
   const inline = source('door/inline.ts')

@@ -14,7 +14,7 @@ import type { Client } from './client.ts'
 const RESET_MS = 10_000
 const token = (): string => crypto.randomUUID()
 
-async function using<T>(name: string, use: (store: Store) => Promise<T>): Promise<T> {
+export async function using<T>(name: string, use: (store: Store) => Promise<T>): Promise<T> {
   const store = openStore(name, {
     factory: indexedDB, client: `maintenance-${token()}`, durability: 'strict', after: (ms, call) => clock.after(ms, call),
     env: () => ({ now: clock.now(), random: Math.random, token, heard: false }), committed() {}, health() {}, outdated() {}, full() {},

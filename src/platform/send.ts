@@ -18,11 +18,15 @@ export interface Received {
 /** `moved` is called whenever bytes have gone or come; with the part of the body that is sent, 0..1. */
 export type Send = (request: Sent, signal: AbortSignal, moved: (part?: number) => void) => Promise<Received>
 
+/** In place of the fragment, which no server is told: by it a service worker that queues what pages send knows what a queue sends. */
+export const OWN = '#holdfast'
+const own = (url: string): string => url.replace(/#.*|$/, OWN)
+
 const isSafe = (method: string): boolean => method === 'GET' || method === 'HEAD'
 
 /** By fetch: a redirect of what changes something is not followed, and there is no progress. */
 export const byFetch = (fetch: typeof globalThis.fetch): Send => async ({ url, ...request }, signal) => {
-  const response = await fetch(url, { ...request, signal, cache: 'no-store', redirect: isSafe(request.method) ? 'follow' : 'manual' })
+  const response = await fetch(own(url), { ...request, signal, cache: 'no-store', redirect: isSafe(request.method) ? 'follow' : 'manual' })
   const { status, headers, type } = response
   return { status, headers, text: await response.text(), ...(type === 'opaqueredirect' && { redirected: {} }) }
 }
@@ -48,7 +52,7 @@ export const byXhr: Send = ({ url, method, headers, body }, signal, moved) => ne
   request.onerror = () => { reject(new TypeError(`Failed to send, after ${sent} bytes`)) }
   request.onabort = () => { reject(signal.reason as Error) }
   signal.addEventListener('abort', () => { request.abort() })
-  request.open(method, url)
+  request.open(method, own(url))
   for (const [name, value] of headers) request.setRequestHeader(name, value)
   request.send(body as XMLHttpRequestBodyInit)
 })

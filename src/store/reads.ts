@@ -1,4 +1,5 @@
 /** Reading without deciding: one job, a list in slices, counters, and when something is next due. */
+import { parseLane } from '../core/lane.ts'
 import { seqOf } from '../core/seq.ts'
 import { STATES, type Job, type State } from '../core/job.ts'
 import { present } from '../core/present.ts'
@@ -94,6 +95,20 @@ export function outlook(connection: Connection, now: number): Promise<Outlook> {
     }
   }, ['delayed', 'expiries', 'origins', 'queues', 'leases', 'owners', 'receipts', 'meta'])
 }
+
+const SOME_DELAYED = 100
+
+/** When the next request can be sent (epoch ms), Infinity when there is none. One that is being sent may come back, so it is due now. */
+export const requestsDueAt = (connection: Connection, now: number): Promise<number> => read(connection, async (tx) => {
+  const [rows, origins, delayed] = await Promise.all([tx.all('queues'), tx.all('origins'), tx.allBy('delayed', 'runAt', null, SOME_DELAYED)])
+  const gates = new Map(origins.map(({ origin, failures, retryAt }) => [origin, failures > 0 ? retryAt : now]))
+  const open = new Map(rows.filter(({ http, paused, pausedUntil = Infinity }) => http && !(paused && pausedUntil > now)).map((row) => [row.queue, row]))
+  const requests = [...open.values()].flatMap(({ counts, lanes }) => [
+    ...(counts.active > 0 ? [now] : []),
+    ...Object.keys(lanes).flatMap((lane) => { const { origin } = parseLane(lane); return origin === undefined ? [] : [gates.get(origin) ?? now] }),
+  ])
+  return Math.min(Infinity, ...requests, ...delayed.filter(({ http, queue }) => http && open.has(queue)).map(({ runAt = now }) => runAt))
+}, ['queues', 'origins', 'delayed'])
 
 export const readLeases = (connection: Connection, owner: string): Promise<LeaseRow[]> =>
   read(connection, (tx) => tx.allBy('leases', 'owner', owner), ['leases'])

@@ -108,3 +108,16 @@ it('keeps the worker within 37 000 bytes as it is shipped, compressed', () => {
   console.log(`dist/worker.js: ${size} bytes, compressed`)
   expect(size).toBeLessThanOrEqual(37_000)
 })
+
+it('ships the service worker as one file that needs no other, and what a page needs of it within 700 bytes', async () => {
+  const read = (file: string): string => readFileSync(join(installed, 'dist', file), 'utf8')
+  expect(read('service-worker.js')).not.toMatch(/\bimport\b[ ({"'`]|new Worker\b|importScripts/)
+  const bundle = await rolldown({ input: join(app, 'sw.ts'), platform: 'browser' })
+  const { output } = await bundle.generate({ format: 'iife', minify: true })
+  await bundle.close()
+  expect(output).toHaveLength(1)
+  const [service, page] = [output[0].code, read('service-worker-page.js')].map((code) => gzipSync(code, { level: 9 }).length)
+  console.log(`an app's service worker: ${service} bytes, a page's part of it: ${page}, compressed`)
+  expect(service).toBeLessThanOrEqual(52_000)
+  expect(page).toBeLessThanOrEqual(700)
+})

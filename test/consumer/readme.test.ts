@@ -17,7 +17,7 @@ const readme = read('README.md')
 /** A block that begins with `// name.ts` is that file; a line that ends with `// → text` prints that text. */
 const blocks = [...readme.matchAll(/^```ts\n(.*?)^```/gms)].map(([, code = ''], i) => ({
   file: /^\/\/ (\S+\.ts)\n/.exec(code)?.[1] ?? `block-${i + 1}.ts`,
-  code: /openQueue[<(]|serve\(/.test(code) ? code : `${code}\ndeclare const queue: import('holdfast').Queue\nexport {}\n`,
+  code: /openQueue[<(]|serve(Sync)?\(/.test(code) ? code : `${code}\ndeclare const queue: import('holdfast').Queue\nexport {}\n`,
   prints: [...code.matchAll(/ \/\/ → (.+)$/gm)].map(([, text]) => text),
 }))
 const app = realpathSync(mkdtempSync(join(tmpdir(), 'holdfast-readme-')))

@@ -59,7 +59,7 @@ const read = (request: IncomingMessage): Promise<string> => new Promise((resolve
 })
 
 /** Every page begins with this: the library as `holdfast`, and `tell(line)` for the journal, one request at a time. */
-const HEAD = `<script type="importmap">{"imports":{"holdfast":"/holdfast/index.js"}}</script><script>
+const HEAD = `<script type="importmap">{"imports":{"holdfast":"/holdfast/index.js","holdfast/service-worker/page":"/holdfast/service-worker-page.js"}}</script><script>
   const when = () => performance.timeOrigin + performance.now()
   const lines = []
   let telling = false
@@ -75,7 +75,10 @@ const HEAD = `<script type="importmap">{"imports":{"holdfast":"/holdfast/index.j
   window.tell = (what, id = '') => { lines.push(what + ' ' + id + ' ' + when()); if (!telling) void send() }
 </script>`
 
-/** Serves the library and pages on one fixed origin, and takes the journal. `/api/` is asked with its body as text, `/raw/` before it is read. One script is that of `/page`; several are served under their names. */
+/**
+ * Serves the library and pages on one fixed origin, and takes the journal. `/api/` is asked with its body as text, `/raw/` before it is read.
+ * One script is that of `/page`; several are served under their names, and as they are if that ends in `.js`.
+ */
 export async function serveSite(pages: string | Readonly<Record<string, string>>, api: (request: IncomingMessage, body: string, response: ServerResponse) => void = (_request, _body, response) => { response.end() }): Promise<Site> {
   const journal = new Journal()
   const files = await library()
@@ -85,6 +88,7 @@ export async function serveSite(pages: string | Readonly<Record<string, string>>
     const file = files.get(pathname.replace('/holdfast/', ''))
     const page = scripts[pathname.slice(1)]
     if (pathname === '/journal') void read(request).then((text) => { for (const line of text.split('\n')) journal.take(line); response.end() })
+    else if (page !== undefined && pathname.endsWith('.js')) response.setHeader('content-type', 'text/javascript').end(page)
     else if (page !== undefined) response.setHeader('content-type', 'text/html').end(`<!doctype html><html><head><title>page</title>${HEAD}</head><body><script type="module">${page}</script></body></html>`)
     else if (pathname === '/empty') response.setHeader('content-type', 'text/html').end('<!doctype html><title>empty</title>')
     else if (pathname.startsWith('/raw/')) api(request, '', response)
@@ -127,9 +131,9 @@ export class KillableBrowser {
   #log = ''
 
   /** New profiles of today's Chromium keep IndexedDB in SQLite, older ones in LevelDB. */
-  constructor({ folder = tmpdir(), backend = 'leveldb' }: { readonly folder?: string; readonly backend?: Backend } = {}) {
+  constructor({ folder = tmpdir(), backend = 'leveldb', more = [] }: { readonly folder?: string; readonly backend?: Backend; readonly more?: readonly string[] } = {}) {
     this.profile = mkdtempSync(join(folder, 'holdfast-crash-'))
-    this.#flags = backend === 'sqlite' ? ['--enable-features=IdbSqliteBackingStore'] : []
+    this.#flags = [...backend === 'sqlite' ? ['--enable-features=IdbSqliteBackingStore'] : [], ...more]
   }
 
   async start(): Promise<Browser> {

@@ -1,7 +1,7 @@
 /** The library as one build in memory: pages that live for a moment must not ask for fifty sources first. */
 import { fileURLToPath } from 'node:url'
 import { rolldown } from 'rolldown'
-import { bundleWorker, inlineWorker } from '../../scripts/builtin-worker.mjs'
+import { bundleServiceWorker, bundleWorker, inlineWorker } from '../../scripts/builtin-worker.mjs'
 
 export const FRANK_QUOTA = 24_000_000
 
@@ -20,19 +20,23 @@ const PRELUDES = {
     globalThis.setTimeout = (call, ms, ...more) => later(call, ms / 10, ...more)`,
 }
 
+const source = (path: string): string => fileURLToPath(new URL(`../../src/${path}`, import.meta.url))
+
 let built: Promise<ReadonlyMap<string, string>> | undefined
 
 /** File name → source. */
 export const library = (): Promise<ReadonlyMap<string, string>> => built ??= build()
 
 async function build(): Promise<ReadonlyMap<string, string>> {
-  const bundle = await rolldown({ input: { index: fileURLToPath(new URL('../../src/index.ts', import.meta.url)) }, platform: 'browser', plugins: [inlineWorker()] })
+  const input = { index: source('index.ts'), 'service-worker-page': source('service-worker-page.ts') }
+  const bundle = await rolldown({ input, platform: 'browser', plugins: [inlineWorker()] })
   const { output } = await bundle.generate({ format: 'esm', entryFileNames: '[name].js', chunkFileNames: '[name]-[hash].js' })
   await bundle.close()
   const worker = await bundleWorker()
   return new Map([
     ...output.flatMap((file): Array<[string, string]> => file.type === 'chunk' ? [[file.fileName, file.code]] : []),
     ['worker.js', worker],
+    ['service-worker.js', await bundleServiceWorker()],
     ...Object.entries(PRELUDES).map(([name, before]): [string, string] => [name, `${before};\n${worker}`]),
   ])
 }
