@@ -35,8 +35,9 @@ class Audit {
   /** Queues that hold requests, and how many requests to each origin are leased. */
   readonly http = new Set<string>()
   readonly asked = new Map<string, number>()
-  /** Blocked jobs by queue and group. */
+  /** Blocked jobs by queue and group, and who of a group is about to run. */
   readonly groups = new Map<string, Job[]>()
+  readonly turns = new Map<Job[], number>()
   /** How many jobs each processor has leased. */
   readonly leased = new Map<string, number>()
   last: { readonly page: PageKey; readonly end: number } | undefined
@@ -58,6 +59,7 @@ class Audit {
     if (job.large) this.large.add(job.seq)
     if (job.http) this.http.add(job.queue)
     if (job.http && state === 'active') this.asked.set(originOf(job.http.url), (this.asked.get(originOf(job.http.url)) ?? 0) + 1)
+    if (job.group !== undefined && (state === 'waiting' || state === 'delayed' || state === 'active')) this.turns.set(this.groupOf(job.queue, job.group), job.seq)
     this.tally(job.queue)[state]++
     return true
   }
@@ -216,9 +218,10 @@ async function checkGroups(ask: Ask, audit: Audit): Promise<void> {
   for (const [id, members] of audit.groups) {
     const [head, ...waiting] = rows.get(id) ?? []
     const [queue, group] = JSON.parse(id) as [string, string]
-    const holder = head?.position === -Infinity && audit.places.has(head.seq) && !members.some(({ seq }) => seq === head.seq) ? head.seq : undefined
+    // Who died may have it too.
+    const holder = audit.turns.get(members) ?? (head?.position === -Infinity && audit.places.has(head.seq) && !members.some(({ seq }) => seq === head.seq) ? head.seq : undefined)
     const sorted = members.sort((a, b) => a.position - b.position)
-    if (holder !== undefined && head?.waiting === members.length && waiting.map(({ seq }) => seq).join() === sorted.map(({ seq }) => seq).join()) continue
+    if (holder !== undefined && head?.seq === holder && head.position === -Infinity && head.waiting === members.length && waiting.map(({ seq }) => seq).join() === sorted.map(({ seq }) => seq).join()) continue
     audit.wrong(`group ${group} of ${queue} does not fit its jobs`, async (work) => {
       for (const { position } of rows.get(id) ?? []) work.delete('groups', [queue, group, position])
       for (const { position, seq } of sorted) work.put('groups', [queue, group, position], { queue, group, position, seq })
