@@ -180,12 +180,19 @@ export class Monitor {
     const others = this.runs.filter((one) => one.running && one.realm.alive && one.seq === job.seq && one.box === box)
     if (others.length > 0) this.wrong(`${nameOf(job)} runs twice under one lease`)
     this.runs.push(run)
-    const live = this.runs.filter((one) => one.running && one.realm.alive && one.queue === job.queue && this.holds(one.box, one.seq))
+    const live = this.runs.filter((one) => one.running && one.realm.alive && one.queue === job.queue && this.holds(one.box, one.seq) && !this.#robbed(one))
     const limit = this.limits.get(job.queue) ?? Infinity
     const turn = live.filter((one) => one !== run && one.group !== undefined && one.group === job.group)
-    if (turn.length > 0) this.wrong(`${nameOf(job)} starts while ${turn.map((one) => one.seq).join(', ')} of its group runs`)
+    // Who was frozen, and does not know yet that its lease is gone, harms nobody but itself.
+    if (turn.length > 0 && this.holds(run.box, run.seq)) this.wrong(`${nameOf(job)} starts while ${turn.map((one) => one.seq).join(', ')} of its group runs`)
     if (live.length > limit) this.wrong(`${job.queue} runs ${live.length} at once, and may ${limit}: ${live.map((one) => `${one.seq} in ${one.realm.name}`).join(', ')}`)
     return run
+  }
+
+  /** Its owner's lock was stolen: its leases are about to be taken back, and its place is already free. */
+  #robbed({ seq }: Run): boolean {
+    const owner = this.now.get(seq)?.lease?.owner
+    return owner !== undefined && this.world.locksSupported && this.world.holder(ownerLock(this.name, owner))?.name !== owner
   }
 
   ended(run: Run): void { run.running = false }
