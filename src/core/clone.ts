@@ -11,7 +11,8 @@ export const DEEPEST = 1000
 export function isDeeper(value: unknown, levels: number, seen = new Set<unknown>()): boolean {
   if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value) || seen.has(value)) return false
   seen.add(value)
-  if (value instanceof Map || value instanceof Set) return isDeeper([...value].flat(), levels, seen)
+  if (value instanceof Map) return isDeeper([...value].flat(), levels, seen)
+  if (value instanceof Set) return isDeeper([...value], levels, seen)
   // Most data is flat, and much of it: nothing is made for looking at it.
   for (const key in value) {
     const part = (value as Record<string, unknown>)[key]

@@ -141,8 +141,8 @@ function checkArchive(audit: Audit, order: number, jobs: readonly Job[]): void {
 }
 
 function checkSingle(audit: Audit, room: 'dead' | 'delayed' | 'blocked', job: Job): void {
-  if (!audit.place(job, room, room)) audit.wrong(`job ${job.seq} is in ${room} and in ${audit.places.get(job.seq)}`, (work) => { work.delete(room, job.seq) })
-  else if (room === 'blocked' && job.group !== undefined) audit.groupOf(job.queue, job.group).push(job)
+  if (!audit.place(job, room, room)) { audit.wrong(`job ${job.seq} is in ${room} and in ${audit.places.get(job.seq)}`, (work) => { work.delete(room, job.seq) }); return }
+  if (room === 'blocked' && job.group !== undefined) audit.groupOf(job.queue, job.group).push(job)
   if (job.state !== room) audit.wrong(`job ${job.seq} is in ${room}, and ${job.state}`, (work) => { work.put(room, job.seq, { ...job, state: room }) })
 }
 
@@ -209,21 +209,23 @@ function checkQueueRow(audit: Audit, row: QueueRow | undefined, queue = row?.que
 
 /** Each group has one that has the turn, and knows all that wait for it. */
 async function checkGroups(ask: Ask, audit: Audit): Promise<void> {
-  const rows = new Map<string, GroupRow[]>()
+  const stored = new Map<Job[], GroupRow[]>()
   await each(ask, 'groups', (row) => {
-    audit.groupOf(row.queue, row.group)
-    const id = JSON.stringify([row.queue, row.group])
-    rows.set(id, [...rows.get(id) ?? [], row])
+    const members = audit.groupOf(row.queue, row.group)
+    const rows = stored.get(members)
+    if (rows) rows.push(row)
+    else stored.set(members, [row])
   })
   for (const [id, members] of audit.groups) {
-    const [head, ...waiting] = rows.get(id) ?? []
+    const rows = stored.get(members) ?? []
+    const [head, ...waiting] = rows
     const [queue, group] = JSON.parse(id) as [string, string]
     // Who died may have it too.
     const holder = audit.turns.get(members) ?? (head?.position === -Infinity && audit.places.has(head.seq) && !members.some(({ seq }) => seq === head.seq) ? head.seq : undefined)
     const sorted = members.sort((a, b) => a.position - b.position)
     if (holder !== undefined && head?.seq === holder && head.position === -Infinity && head.waiting === members.length && waiting.map(({ seq }) => seq).join() === sorted.map(({ seq }) => seq).join()) continue
     audit.wrong(`group ${group} of ${queue} does not fit its jobs`, async (work) => {
-      for (const { position } of rows.get(id) ?? []) work.delete('groups', [queue, group, position])
+      for (const { position } of rows) work.delete('groups', [queue, group, position])
       for (const { position, seq } of sorted) work.put('groups', [queue, group, position], { queue, group, position, seq })
       const found: GroupRow = { queue, group, position: -Infinity, seq: holder ?? -1, waiting: sorted.length }
       if (holder === undefined) work.putQueue(await passTurn(work, await work.queue(queue), found))

@@ -1,7 +1,7 @@
 /** SPEC §3: what may come in, and how big; each refusal names field, limit and actual. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { uncloneable } from '../../src/core/clone.ts'
+import { isDeeper, uncloneable } from '../../src/core/clone.ts'
 import { HoldfastError } from '../../src/core/errors.ts'
 import { byteLength, checkName, checkQueue, checkSize, cut, LIMITS, measure } from '../../src/core/limits.ts'
 import { checkFilter, checkList, checkPatch, checkPull, checkPushOptions, checkSettings } from '../../src/core/rules.ts'
@@ -174,6 +174,14 @@ describe('a value that cannot be cloned', () => {
   ])('%s is a ValidationError, and nothing else', (_what, make) => {
     const value = make()
     expect(refusal(() => snapshot('data', value)).details).toEqual({ field: 'data' })
+  })
+
+  it('counts what sets and maps hold as levels like any other', () => {
+    const nest = (levels: number, wrap: (inner: unknown) => unknown): unknown => { let value: unknown = {}; for (let i = 0; i < levels; i++) value = wrap(value); return value }
+    for (const wrap of [(inner: unknown) => new Set([[inner]]), (inner: unknown) => new Map([['key', [inner]]]), (inner: unknown) => [[inner]]]) {
+      expect(isDeeper(nest(5, wrap), 10)).toBe(false)
+      expect(isDeeper(nest(5, wrap), 9)).toBe(true)
+    }
   })
 
   it('what is nested deeper than 1000 levels is refused by whoever would have to walk it', () => {

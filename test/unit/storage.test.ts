@@ -61,6 +61,7 @@ const DAMAGE: Array<[string, (db: IDBPDatabase) => Promise<unknown>, { lost?: nu
   ['an archive has lost its history', async (db) => db.clear('history')],
   ['a history has lost its archive', async (db) => db.clear('archives'), { lost: 1 }],
   ['a dead job is delayed too', async (db) => { const dead = await first<object>(db, 'dead'); await db.put('delayed', { ...dead, state: 'delayed', runAt: 1 }) }],
+  ['a dead job is in the delayed room as well, as it was', async (db) => { await db.put('delayed', await first<object>(db, 'dead')) }],
   ['data was left behind', (db) => db.put('payloads', { seq: 77_777, data: 'x' })],
   ['data is missing', (db) => db.clear('payloads'), { unrepaired: true }],
   ['a group has forgotten who waits', async (db) => db.clear('groups')],
