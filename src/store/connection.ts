@@ -15,8 +15,7 @@ export interface ConnectionOptions {
   readonly factory: IDBFactory
   /** For a database that has to be made. */
   readonly generation: () => string
-  /** Calls back once after `ms`; returns how to stop it. */
-  readonly after: (ms: number, call: () => void) => () => void
+  readonly after: After
   /** A newer version of the database took over, which this code cannot use. */
   readonly outdated: () => void
 }
@@ -24,6 +23,18 @@ export interface ConnectionOptions {
 const OPEN_TRIES = 3
 const WATCHDOG_MS = 10_000
 const BYTES_PER_MS = 1000
+
+/** Calls back once after `ms`; returns how to stop it. */
+export type After = (ms: number, call: () => void) => () => void
+
+/** Waits no longer than 10 s, and a second for each MB. What was waited for goes on all the same. */
+export function within<T>(after: After, what: string, work: Promise<T>, bytes = 0): Promise<T> {
+  const ms = WATCHDOG_MS + Math.floor(bytes / BYTES_PER_MS)
+  return new Promise((resolve, reject) => {
+    const stop = after(ms, () => { reject(new DOMException(`${what} took more than ${ms} ms`, 'TimeoutError')) })
+    work.then(resolve, reject).finally(stop)
+  })
+}
 
 /** An error of one transaction's own making; any other is the storage's, and may be over after opening it again. */
 export const isOwnFault = (error: unknown): boolean =>
@@ -35,18 +46,10 @@ export function connect(name: string, { factory, generation, after, outdated }: 
 
   const sleep = (ms: number): Promise<void> => new Promise((resolve) => { after(ms, resolve) })
 
-  function within<T>(what: string, work: Promise<T>, bytes = 0): Promise<T> {
-    const ms = WATCHDOG_MS + Math.floor(bytes / BYTES_PER_MS)
-    return new Promise((resolve, reject) => {
-      const stop = after(ms, () => { reject(new DOMException(`${what} took more than ${ms} ms`, 'TimeoutError')) })
-      work.then(resolve, reject).finally(stop)
-    })
-  }
-
   /** A handle that comes too late is of no use to anybody, and would stand in the way of an upgrade. */
   function openOnce(): Promise<IDBDatabase> {
     const opening = openDatabase(factory, name, generation(), { replaced: drop, outdated: () => { drop(); outdated() } })
-    return within('opening the database', opening).catch((error: unknown) => { opening.then((db) => { db.close() }, () => {}); throw error })
+    return within(after, 'opening the database', opening).catch((error: unknown) => { opening.then((db) => { db.close() }, () => {}); throw error })
   }
 
   async function open(): Promise<IDBDatabase> {
@@ -79,7 +82,7 @@ export function connect(name: string, { factory, generation, after, outdated }: 
       let tx: Tx | undefined
       try {
         tx = new Tx(db.transaction(rooms, mode, options))
-        return await within('the database', use(tx), bytes)
+        return await within(after, 'the database', use(tx), bytes)
       } catch (error) {
         tx?.abort()
         if (!isOwnFault(error)) drop()

@@ -2,8 +2,10 @@
  * Room that is kept so that stored jobs can end when nothing else fits: a database of its own, since browsers give back the room of a
  * deleted database soon, that of a deleted row only when they happen to compact.
  */
+import { within, type After } from './connection.ts'
 import { opened } from './schema.ts'
 
+/** Neither waits for ever, whatever the browser does. */
 export interface Reserve {
   /** Takes the room, unless it is taken already. */
   lay(): Promise<void>
@@ -23,15 +25,15 @@ function noise(random: () => number): Uint32Array {
   })
 }
 
-export function reserveOf(factory: IDBFactory, name: string, random: () => number): Reserve {
+export function reserveOf(factory: IDBFactory, name: string, { after, random }: { readonly after: After; readonly random: () => number }): Reserve {
   const database = `holdfast-reserve:${name}`
   return {
-    async lay() {
+    lay() {
       const request = factory.open(database, 1)
       request.onupgradeneeded = () => { request.result.createObjectStore('room').put(noise(random), 0) }
-      const db = await opened(request)
-      db.close()
+      // One that is opened late would stand in the way of its deletion.
+      return within(after, 'laying the reserve by', opened(request).then((db) => { db.close() }))
     },
-    async free() { await opened(factory.deleteDatabase(database)) },
+    free: () => within(after, 'freeing the reserve', opened(factory.deleteDatabase(database)).then(() => {})),
   }
 }

@@ -1,6 +1,6 @@
 /** The queue as remembered: one handle that joins the connection, group commit and the verbs. */
 import { createCommitter, type Committed, type Committer } from './committer.ts'
-import { connect, type Connection } from './connection.ts'
+import { connect, type After, type Connection } from './connection.ts'
 import { reserveOf, type Reserve } from './reserve.ts'
 import type { Env } from './work.ts'
 
@@ -17,8 +17,7 @@ export interface StoreOptions {
   readonly client: string
   readonly durability: 'strict' | 'relaxed'
   readonly env: () => Env
-  /** Calls back once after `ms`; returns how to stop it. */
-  readonly after: (ms: number, call: () => void) => () => void
+  readonly after: After
   readonly committed: (committed: Committed) => void
   /** The storage cannot be used; without an error: it can again. */
   readonly health: (trouble?: unknown) => void
@@ -29,7 +28,7 @@ export interface StoreOptions {
 
 export function openStore(name: string, { factory, client, durability, env, after, committed, health, outdated, full }: StoreOptions): Store {
   const connection = connect(name, { factory, generation: () => env().token(), after, outdated })
-  const reserve = reserveOf(factory, name, () => env().random())
+  const reserve = reserveOf(factory, name, { after, random: () => env().random() })
   const committer = createCommitter(connection, {
     client, env, strict: durability === 'strict', committed, health, full, relieve: () => reserve.free(), sleep: (ms) => new Promise((resolve) => { after(ms, resolve) }),
   })
