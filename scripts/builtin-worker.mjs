@@ -6,21 +6,23 @@ import { rolldown } from 'rolldown'
 const source = (/** @type {string} */ path) => fileURLToPath(new URL(`../src/${path}`, import.meta.url))
 
 /** @returns {Promise<string>} an IIFE: valid as module, classic and blob worker */
-export async function bundleWorker() {
-  const bundle = await rolldown({ input: source('builtin-worker.ts'), platform: 'browser' })
-  const { output } = await bundle.generate({ format: 'iife', minify: true, codeSplitting: false, comments: { annotation: false } })
-  await bundle.close()
-  return output[0].code
+export function bundleWorker() {
+  return oneFile('builtin-worker.ts', 'iife')
 }
 
 /**
  * `holdfast/service-worker` as one self-contained module: service workers have no import maps, and may import nothing once they run.
  * They start no workers either, so what does is left out.
  */
-export async function bundleServiceWorker() {
+export function bundleServiceWorker() {
   const workers = { name: 'holdfast:no-workers', load: { filter: { id: [source('door/spawn.ts'), source('door/fallback.ts')] }, handler: () => 'export const urlWorker = undefined' } }
-  const bundle = await rolldown({ input: source('service-worker.ts'), platform: 'browser', plugins: [workers] })
-  const { output } = await bundle.generate({ format: 'esm', minify: true, codeSplitting: false, comments: { annotation: false } })
+  return oneFile('service-worker.ts', 'esm', [workers])
+}
+
+/** @param {string} path @param {'iife' | 'esm'} format @param {import('rolldown').Plugin[]} [plugins] */
+async function oneFile(path, format, plugins = []) {
+  const bundle = await rolldown({ input: source(path), platform: 'browser', plugins })
+  const { output } = await bundle.generate({ format, minify: true, codeSplitting: false, comments: { annotation: false } })
   await bundle.close()
   return output[0].code
 }

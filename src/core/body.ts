@@ -1,7 +1,7 @@
 /** What a request's body may be, as it is stored: plain data that can be looked at and edited. */
 import { invalid } from './errors.ts'
 import type { HttpRequest } from './job.ts'
-import { checkSize, LIMITS, measure, type Size } from './limits.ts'
+import { checkSize, LIMITS, type Size } from './limits.ts'
 
 const tagOf = (value: unknown): string => Object.prototype.toString.call(value).slice(8, -1)
 const isBlob = (value: unknown): boolean => ['Blob', 'File'].includes(tagOf(value))
@@ -10,19 +10,20 @@ const isField = (value: unknown): boolean => Array.isArray(value) && value.lengt
 
 /** Refuses what cannot be sent as a body of this kind; answers its size. */
 export function checkBody(field: string, kind: HttpRequest['body'], data: unknown): Size {
-  const problem = problemOf(kind, data)
+  const size = checkSize(field, data, LIMITS.data)
+  const problem = problemOf(kind, data, size)
   if (problem) throw invalid(field, problem)
-  return checkSize(field, data, LIMITS.data)
+  return size
 }
 
-function problemOf(kind: HttpRequest['body'], data: unknown): string | false {
+function problemOf(kind: HttpRequest['body'], data: unknown, { binary }: Size): string | false {
   switch (kind) {
     case undefined: return data !== undefined && 'is not sent: this request was made without a body'
     case 'text': return typeof data !== 'string' && 'must be a string'
     case 'form': return !(Array.isArray(data) && data.every(isField)) && 'must be a list of [name, value], each value a string, a Blob or a File'
     case 'binary': return !isBinary(data) && 'must be a string, URLSearchParams, FormData, a Blob, an ArrayBuffer or a view of one, or a ReadableStream; for JSON use init.json'
     case 'json': {
-      if (measure('', data).binary > 0) return 'holds binary data, which no JSON can say'
+      if (binary > 0) return 'holds binary data, which no JSON can say'
       try { JSON.stringify(data) } catch (error) { return `cannot be JSON: ${String(error)}` }
       return false
     }

@@ -69,8 +69,9 @@ export function createJob(queue: string, item: NewJob, defaults: PushOptions, se
     id, seq, queue, name: item.name, data: item.data, state: 'waiting' as const, position: seq, priority: 0, createdAt: now, failures: 0, stalls: 0,
     maxAttempts: MAX_ATTEMPTS[kind], timeoutMs: TIMEOUT_MS[kind], size: item.size,
   }
+  const large = isLarge(item.size, item.binary)
   // Thousands may come at once that say no more than this.
-  if (item.options === undefined && defaults === NO_OPTIONS && item.binary === 0 && item.size <= LARGE_BYTES && !item.http) return plain
+  if (item.options === undefined && defaults === NO_OPTIONS && !large && !item.http) return plain
   const options = { ...defaults, ...item.options }
   const runAt = runAtOf(options, now)
   const later = runAt !== undefined && runAt > now
@@ -78,7 +79,7 @@ export function createJob(queue: string, item: NewJob, defaults: PushOptions, se
     ...plain, state: later ? 'delayed' : 'waiting', position: options.lifo ? -seq : seq,
     ...optionFields(options),
     ...present({
-      large: isLarge(item.size, item.binary) || undefined, runAt: later ? runAt : undefined, since: later && options.runAt === undefined ? now : undefined,
+      large: large || undefined, runAt: later ? runAt : undefined, since: later && options.runAt === undefined ? now : undefined,
       expiresAt: options.ttlMs === undefined ? undefined : now + options.ttlMs, http: item.http,
     }),
   }

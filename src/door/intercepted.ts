@@ -1,9 +1,10 @@
 /** A request of a page, as its service worker sees it, for the queue. */
 import { OWN } from '../platform/send.ts'
+import { FORBIDDEN } from './request.ts'
 import type { FetchInit, FetchOptions } from '../queue.ts'
 
-/** The browser sets these itself, and a stored copy would be refused or out of date. */
-const OWN_HEADERS = /^(accept-(charset|encoding)|access-control-request-.*|connection|content-length|date|dnt|expect|host|keep-alive|origin|referer|sec-.*|te|trailer|transfer-encoding|upgrade(-insecure-requests)?|user-agent|via)$/i
+/** The browser sets these itself as well, and a stored copy would be out of date. */
+const OWN_HEADERS = /^(upgrade-insecure-requests|user-agent)$/i
 const TEXT = /^text\/|[/+](json|xml)\b|^application\/x-www-form-urlencoded\b/i
 const OTHER_CHARSET = /charset=(?!"?utf-8\b)/i
 
@@ -23,6 +24,6 @@ export async function queueable(request: Request, options: FetchOptions): Promis
   const header = options.idempotency === false ? undefined : options.idempotency?.header ?? 'Idempotency-Key'
   // The page's own key was sent already, so it stays.
   const keyed = header !== undefined && request.headers.has(header)
-  const headers = [...request.headers].filter(([name]) => !OWN_HEADERS.test(name))
+  const headers = [...request.headers].filter(([name]) => !FORBIDDEN.test(name) && !OWN_HEADERS.test(name))
   return [request.url, { method: request.method, headers, ...(body !== undefined && { body }) }, keyed ? { ...options, idempotency: false } : options]
 }

@@ -27,7 +27,7 @@ type RequestOptions = { readonly [K in 'idempotency' | 'okStatuses' | 'allowStor
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
 const SENSITIVE = /^(authorization|cookie|proxy-.*)$/i
 /** The browser sets these and ignores ours (Fetch standard, forbidden request-headers). */
-const FORBIDDEN = /^(accept-charset|accept-encoding|access-control-request-.*|connection|content-length|cookie2|date|dnt|expect|host|keep-alive|origin|referer|sec-.*|set-cookie|te|trailer|transfer-encoding|upgrade|via)$/i
+export const FORBIDDEN = /^(accept-charset|accept-encoding|access-control-request-.*|connection|content-length|cookie2|date|dnt|expect|host|keep-alive|origin|referer|sec-.*|set-cookie|te|trailer|transfer-encoding|upgrade|via)$/i
 
 /** How the data becomes a body, and what content type the browser would not add by itself. */
 function bodyOf({ body }: RequestInput, data: unknown): readonly [HttpRequest['body'], contentType?: string] {

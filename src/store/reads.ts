@@ -101,7 +101,7 @@ const SOME_DELAYED = 100
 /** When the next request can be sent (epoch ms), Infinity when there is none. One that is being sent may come back, so it is due now. */
 export const requestsDueAt = (connection: Connection, now: number): Promise<number> => read(connection, async (tx) => {
   const [rows, origins, delayed] = await Promise.all([tx.all('queues'), tx.all('origins'), tx.allBy('delayed', 'runAt', null, SOME_DELAYED)])
-  const gates = new Map(origins.map(({ origin, failures, retryAt }) => [origin, failures > 0 ? retryAt : now]))
+  const gates = new Map(origins.map(({ origin, retryAt }) => [origin, Math.max(now, retryAt)]))
   const open = new Map(rows.filter(({ http, paused, pausedUntil = Infinity }) => http && !(paused && pausedUntil > now)).map((row) => [row.queue, row]))
   const requests = [...open.values()].flatMap(({ counts, lanes }) => [
     ...(counts.active > 0 ? [now] : []),

@@ -29,7 +29,6 @@ export const PAGE = `
   const load = location.hash !== '#drain'
   const queue = await openQueue('crash')
   window.queue = queue
-  queue.on('storage-lost', () => { tell('storage-lost') })
   queue.on('completed', (event) => { tell('completed', event.id) })
   await queue.configure('q', { defaults: { backoff: { type: 'fixed', delayMs: 20 }, maxAttempts: 20 } })
   await queue.process('q', async (job, ctx) => {
