@@ -42,46 +42,59 @@ const MOST_ITEMS = 300_000
  * Refuses `__proto__` keys, which would change a prototype wherever the value is later merged or parsed.
  */
 export function measure(field: string, value: unknown): Size {
-  let bytes = 0
-  let binary = 0
-  const seen = new Set<object>()
-  const path: Array<string | number> = []
-  const within = (key: string | number, held: unknown): void => { path.push(key); visit(held); path.pop() }
-  const visitArray = (item: readonly unknown[]): void => {
-    // Each item takes some bytes, if only to say that it is missing: of more than these the rest does not matter.
-    if (item.length > MOST_ITEMS) { bytes += item.length * 4; return }
-    for (let i = 0; i < item.length; i++) within(i, item[i])
-    // What else was hung on it.
-    for (const key of Object.keys(item).slice(item.length)) { bytes += byteLength(key) + 2; within(key, (item as unknown as Record<string, unknown>)[key]) }
-  }
-  const visit = (item: unknown): void => {
-    if (typeof item === 'string') { bytes += byteLength(item) + 2; return }
-    if (typeof item === 'bigint') { bytes += item.toString(16).length; return }
-    if (typeof item !== 'object' || item === null) { bytes += typeof item === 'number' ? 8 : 4; return }
-    if (seen.has(item)) return
-    if (path.length > DEEPEST) throw invalid(field, `is nested deeper than ${DEEPEST} levels`, { limit: DEEPEST })
-    seen.add(item)
-    bytes += 2
-    if (Array.isArray(item)) { visitArray(item); return }
-    const tag = Object.prototype.toString.call(item)
-    if (tag === '[object Object]') {
-      for (const key of Object.keys(item)) {
-        if (key === '__proto__') throw invalid(`${path.reduce<string>(pathTo, field)}.__proto__`, 'is not allowed as a key: rename it')
-        bytes += byteLength(key) + 2
-        within(key, (item as Record<string, unknown>)[key])
-      }
-    } else if (tag === '[object Map]') for (const [key, held] of item as Map<unknown, unknown>) { within('<key>', key); within('<value>', held) }
-    else if (tag === '[object Set]') for (const held of item as Set<unknown>) within('<item>', held)
-    else if (ArrayBuffer.isView(item)) visit(item.buffer)
-    else if (tag === '[object ArrayBuffer]') binary += (item as ArrayBuffer).byteLength
-    else if (tag === '[object Error]') { bytes += byteLength(`${String((item as Error).message)}${String((item as Error).stack)}`); within('cause', (item as Error).cause) }
-    else if (tag === '[object String]' || tag === '[object RegExp]') bytes += byteLength(`${item as string | RegExp}`)
-    else if (tag === '[object WebAssembly.Module]') throw invalid(path.reduce<string>(pathTo, field), 'is a WebAssembly.Module, which cannot be stored')
-    else if ('size' in item && (tag === '[object Blob]' || tag === '[object File]')) binary += Number(item.size)
-    else bytes += 16
-  }
-  visit(value)
-  return { bytes, binary }
+  const sum: Sum = { field, bytes: 0, binary: 0, path: [] }
+  visit(sum, value)
+  return { bytes: sum.bytes, binary: sum.binary }
+}
+
+/** What was seen so far, and where. Thousands are measured at once, most of them flat: what only others need is made when it is needed. */
+interface Sum { readonly field: string; bytes: number; binary: number; readonly path: Array<string | number>; seen?: Set<object> }
+
+function within(sum: Sum, key: string | number, held: unknown): void {
+  if (typeof held === 'string') { sum.bytes += byteLength(held) + 2; return }
+  sum.path.push(key)
+  visit(sum, held)
+  sum.path.pop()
+}
+
+function visit(sum: Sum, item: unknown): void {
+  if (typeof item === 'string') { sum.bytes += byteLength(item) + 2; return }
+  if (typeof item === 'bigint') { sum.bytes += item.toString(16).length; return }
+  if (typeof item !== 'object' || item === null) { sum.bytes += typeof item === 'number' ? 8 : 4; return }
+  sum.seen ??= new Set()
+  if (sum.seen.has(item)) return
+  if (sum.path.length > DEEPEST) throw invalid(sum.field, `is nested deeper than ${DEEPEST} levels`, { limit: DEEPEST })
+  sum.seen.add(item)
+  sum.bytes += 2
+  if (Array.isArray(item)) visitArray(sum, item)
+  else visitObject(sum, item)
+}
+
+function visitArray(sum: Sum, item: readonly unknown[]): void {
+  // Each item takes some bytes, if only to say that it is missing: of more than these the rest does not matter.
+  if (item.length > MOST_ITEMS) { sum.bytes += item.length * 4; return }
+  for (let i = 0; i < item.length; i++) within(sum, i, item[i])
+  // What else was hung on it.
+  for (const key of Object.keys(item).slice(item.length)) { sum.bytes += byteLength(key) + 2; within(sum, key, (item as unknown as Record<string, unknown>)[key]) }
+}
+
+function visitObject(sum: Sum, item: object): void {
+  const tag = Object.prototype.toString.call(item)
+  if (tag === '[object Object]') {
+    for (const key of Object.keys(item)) {
+      if (key === '__proto__') throw invalid(`${sum.path.reduce<string>(pathTo, sum.field)}.__proto__`, 'is not allowed as a key: rename it')
+      sum.bytes += byteLength(key) + 2
+      within(sum, key, (item as Record<string, unknown>)[key])
+    }
+  } else if (tag === '[object Map]') for (const [key, held] of item as Map<unknown, unknown>) { within(sum, '<key>', key); within(sum, '<value>', held) }
+  else if (tag === '[object Set]') for (const held of item as Set<unknown>) within(sum, '<item>', held)
+  else if (ArrayBuffer.isView(item)) visit(sum, item.buffer)
+  else if (tag === '[object ArrayBuffer]') sum.binary += (item as ArrayBuffer).byteLength
+  else if (tag === '[object Error]') { sum.bytes += byteLength(`${String((item as Error).message)}${String((item as Error).stack)}`); within(sum, 'cause', (item as Error).cause) }
+  else if (tag === '[object String]' || tag === '[object RegExp]') sum.bytes += byteLength(`${item as string | RegExp}`)
+  else if (tag === '[object WebAssembly.Module]') throw invalid(sum.path.reduce<string>(pathTo, sum.field), 'is a WebAssembly.Module, which cannot be stored')
+  else if ('size' in item && (tag === '[object Blob]' || tag === '[object File]')) sum.binary += Number(item.size)
+  else sum.bytes += 16
 }
 
 export function checkSize(field: string, value: unknown, max: number): Size {

@@ -309,8 +309,8 @@ interface Pushed { readonly id: number; readonly job: NewJob }
 
 function newJob(input: PushInput | undefined, at: string): NewJob {
   if (typeof input !== 'object' || input === null) throw limits.wrong(at.replace(/\.$/, ''), 'an object with name and data', input)
-  const { name, data, options, ...unknown } = input
-  for (const key of Object.keys(unknown)) throw invalid(`${at}${key}`, 'is not a part of a job: use name, data, options')
+  for (const key in input) if (key !== 'name' && key !== 'data' && key !== 'options') throw invalid(`${at}${key}`, 'is not a part of a job: use name, data, options')
+  const { name, data, options } = input
   limits.checkName(`${at}name`, name, limits.LIMITS.jobName)
   rules.checkPushOptions(`${at}options`, options)
   const size = limits.checkSize(`${at}data`, data, limits.LIMITS.data)

@@ -1,8 +1,15 @@
 /** Rows that hold many jobs say once what their jobs have in common: to the database a field's name costs as much as its value, and both are copied often. */
 import type { Job } from '../core/job.ts'
+import { seqDigits, SEQ_AT } from '../core/seq.ts'
 
 interface Holder { readonly jobs: readonly Job[] }
-interface Packed { readonly common: Partial<Job>; readonly jobs: ReadonlyArray<Partial<Job>> }
+interface Packed {
+  readonly common: Partial<Job>
+  /** What their ids begin with: the rest is each job's number. */
+  readonly ids?: string
+  /** Fields that differ, without the id if it is known by that, and without a position that is the number. */
+  readonly jobs: ReadonlyArray<Partial<Job> & { readonly seq: number }>
+}
 
 /** A row as it is stored. */
 export function pack<T extends Holder>(row: T): T | (Omit<T, 'jobs'> & Packed) {
@@ -14,12 +21,14 @@ export function pack<T extends Holder>(row: T): T | (Omit<T, 'jobs'> & Packed) {
     const value = first[key]
     if (typeof value !== 'object' && jobs.every((job) => job[key] === value)) common[key] = value
   }
+  const start = first.id.slice(0, SEQ_AT)
+  const alike = jobs.every(({ id, seq }) => id === start + seqDigits(seq))
   return {
-    ...row, common,
+    ...row, common, ...(alike && { ids: start }),
     jobs: jobs.map((job) => {
       const own: Record<string, unknown> = {}
-      for (const key in job) if (!(key in common)) own[key] = job[key as keyof Job]
-      return own
+      for (const key in job) if (!(key in common || (alike && key === 'id') || (key === 'position' && job.position === job.seq))) own[key] = job[key as keyof Job]
+      return own as Packed['jobs'][number]
     }),
   }
 }
@@ -27,6 +36,6 @@ export function pack<T extends Holder>(row: T): T | (Omit<T, 'jobs'> & Packed) {
 /** A row as it was before, whichever room it is of. */
 export function unpack<T>(row: T): T {
   if (typeof row !== 'object' || row === null || !('common' in row)) return row
-  const { common, ...packed } = row as Packed & T
-  return { ...packed, jobs: packed.jobs.map((job) => ({ ...common, ...job })) } as T
+  const { common, ids, ...packed } = row as Packed & T
+  return { ...packed, jobs: packed.jobs.map((job) => ({ ...(ids !== undefined && { id: ids + seqDigits(job.seq) }), position: job.seq, ...common, ...job })) } as T
 }

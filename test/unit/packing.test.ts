@@ -7,8 +7,13 @@ describe('a row that holds many jobs', () => {
     const row = { queue: 'emails', jobs: [job({ seq: 1, position: 1 }), job({ seq: 2, position: 2, data: 7 })] }
     const packed = pack(row)
     expect(packed).toMatchObject({ queue: 'emails', common: { queue: 'emails', state: 'waiting', failures: 0 } })
-    expect(Object.keys(packed.jobs[1]!).sort()).toEqual(['data', 'id', 'position', 'seq'])
+    expect(Object.keys(packed.jobs[1]!).sort()).toEqual(['data', 'seq'])
     expect(unpack(packed)).toEqual(row)
+  })
+
+  it('keeps an id, and a position, that the number does not say', () => {
+    const row = { jobs: [job({ seq: 1, position: -1 }), job({ seq: 2, position: 9, id: 'other' }), job({ seq: 3, position: 3 })] }
+    expect(unpack(structuredClone(pack(row)))).toEqual(row)
   })
 
   it('keeps what only some have', () => {
