@@ -3,7 +3,7 @@ import { laneOf } from '../core/lane.ts'
 import type { Job, State } from '../core/job.ts'
 import { present } from '../core/present.ts'
 import type { EventType } from '../queue.ts'
-import { append, head, insert, rankOf, remove, withLoaded, type LaneView } from './lane-view.ts'
+import { append, head, insert, pageBefore, rankOf, remove, withLoaded, type LaneView } from './lane-view.ts'
 import { bucketOf, type HistoryRow, type LeaseRow, type PageRow, type ProcessorShare, type QueueRow } from './schema.ts'
 import type { Tx } from './tx.ts'
 import type { Work } from './work.ts'
@@ -77,7 +77,7 @@ export async function putBack(work: Work, row: QueueRow, job: Job): Promise<Queu
 
 /** Where a job was found. */
 export type Place =
-  | { readonly room: 'waiting'; readonly job: Job; readonly page: PageRow }
+  | { readonly room: 'waiting'; readonly job: Job; readonly page?: PageRow }
   | { readonly room: 'delayed' | 'blocked' | 'dead'; readonly job: Job }
   | { readonly room: 'leases'; readonly job: Job; readonly lease: LeaseRow }
   | { readonly room: 'history'; readonly job: Job; readonly row: HistoryRow }
@@ -108,6 +108,20 @@ export async function locate(tx: Tx, seq: number, state?: State): Promise<Place 
   const ended = row && holds(await tx.get('archives', row.order), seq)
   if (row && ended) return { room: 'history', job: ended, row }
   return locateWaiting(tx, seq)
+}
+
+/** The same for one of many that are acted on in one transaction: an earlier one's end may have passed it its group's turn. */
+export async function find(work: Work, seq: number, state?: State): Promise<Place | undefined> {
+  const place = await locate(work.tx, seq, state)
+  if (place?.room !== 'blocked') return place
+  for (const room of ['blocked', 'delayed'] as const) {
+    const job = await work.get(room, seq)
+    if (job) return { room, job }
+  }
+  const { job } = place
+  const page = pageBefore(await work.loadAround(job.queue, laneOf(job), job), rankOf(job), job.position)
+  const waiting = holds(page?.page.row, seq)
+  return waiting && { room: 'waiting', job: waiting }
 }
 
 /** A waiting job's position is its number, or its negative for one that was put to the front: of each lane and rank one page can hold it. */
@@ -145,7 +159,7 @@ export async function leave(work: Work, row: QueueRow, place: Place): Promise<Qu
     case 'waiting': {
       const lane = laneOf(job)
       const bare = work.view(job.queue, lane)
-      const view = withLoaded(bare, [place.page], bare.loadedTo)
+      const view = place.page ? withLoaded(bare, [place.page], bare.loadedTo) : bare
       return setLane(work, row, view, remove(view, job), -1)
     }
     case 'delayed': work.delete('delayed', job.seq); break

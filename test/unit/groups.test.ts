@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import type { Queue } from '../../src/index.ts'
 import { Q } from './support/store.ts'
 import { tab } from './support/tabs.ts'
@@ -30,6 +30,18 @@ describe('a group', () => {
     expect([await names(queue), await blocked(queue)]).toEqual([[], 1])
     await queue.promote(a1!.id)
     expect(await names(queue)).toEqual(['a1'])
+  })
+
+  it('is removed, cancelled and expired whole: none of it runs because the turn was passed to it on the way', async () => {
+    const members = (options = {}): ReadonlyArray<{ name: string; data: number; options: object }> => Array.from({ length: 5 }, (_, n) => ({ name: `a${n}`, data: n, options: { group: 'a', ...options } }))
+    const queue = await tab()
+    await queue.pushMany(Q, members())
+    expect(await queue.removeAll({ group: 'a' })).toMatchObject({ done: 5, refused: [] })
+    expect([await names(queue), (await queue.stats(Q)).counts]).toEqual([[], { waiting: 0, delayed: 0, blocked: 0, active: 0, completed: 0, cancelled: 0, dead: 0 }])
+    await sound(queue)
+    await queue.pushMany(Q, members({ ttlMs: 50 }))
+    await vi.waitFor(async () => { expect((await queue.stats(Q)).counts).toMatchObject({ waiting: 0, blocked: 0, dead: 5 }) }, 5000)
+    await sound(queue)
   })
 
   it('goes on when a member dies, unless it is to be held: then once it is repaired, or removed', async () => {

@@ -7,7 +7,7 @@ import type { Size } from '../../core/limits.ts'
 import { isLarge } from '../../core/push.ts'
 import { invalidState, transition, type JobEvent } from '../../core/transition.ts'
 import type { BulkResult } from '../../queue.ts'
-import { enter, eventOf, forget, forgetSteps, leave, locate, noteExpiry } from '../rooms.ts'
+import { enter, eventOf, find, forget, forgetSteps, leave, noteExpiry } from '../rooms.ts'
 import { joinGroup, leaveGroup } from './groups.ts'
 import type { Work } from '../work.ts'
 
@@ -24,7 +24,7 @@ export interface ActOptions {
 
 /** Lets `event` happen to job `seq`, wherever it is. Throws when there is no such job or its state refuses. */
 export async function act(work: Work, id: string, seq: number, event: JobEvent, options: ActOptions = {}): Promise<Job> {
-  const place = await locate(work.tx, seq, options.seen)
+  const place = await find(work, seq, options.seen)
   if (!place || place.job.id !== id) throw notFound(id, seq < work.meta.next)
   const { job } = place
   const active = place.room === 'leases' ? { ...job, state: 'active' as const } : job

@@ -1,6 +1,6 @@
 /** What time does: promotes, expires, prunes. Each needs a transaction of its own. */
 import { transition } from '../../core/transition.ts'
-import { count, enter, forget, leave, locate } from '../rooms.ts'
+import { count, enter, find, forget, leave } from '../rooms.ts'
 import type { Work } from '../work.ts'
 import { settleOutcome } from './end.ts'
 import { gateEvent } from './gates.ts'
@@ -27,7 +27,7 @@ export async function expireDue(work: Work): Promise<boolean> {
   const due = await work.tx.all('expiries', IDBKeyRange.upperBound([work.now, Infinity]), 100)
   for (const { at, seq } of due) {
     work.delete('expiries', [at, seq])
-    const place = await locate(work.tx, seq)
+    const place = await find(work, seq)
     if (!place || place.room === 'leases' || place.job.expiresAt !== at) continue
     const outcome = transition(place.job, { type: 'expire' }, work.now)
     if (outcome.kind === 'moved' || outcome.kind === 'gone') work.putQueue(await settleOutcome(work, await leave(work, await work.queue(place.job.queue), place), outcome))
