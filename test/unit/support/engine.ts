@@ -3,7 +3,7 @@ import 'fake-indexeddb/auto'
 import { onTestFinished } from 'vitest'
 import { createEngine, type Engine } from '../../../src/engine/engine.ts'
 import type { Clock } from '../../../src/platform/clock.ts'
-import { noLocks } from '../../../src/platform/locks.ts'
+import { noLocks, type Locks } from '../../../src/platform/locks.ts'
 import { forget, freshName } from './database.ts'
 import { NOW } from './store.ts'
 
@@ -37,12 +37,12 @@ export class ManualClock implements Clock {
   }
 }
 
-export async function engineOf(owner: string): Promise<{ readonly name: string; readonly engine: Engine; readonly clock: ManualClock }> {
+export async function engineOf(owner: string, locks: Locks = noLocks): Promise<{ readonly name: string; readonly engine: Engine; readonly clock: ManualClock }> {
   const name = freshName()
   const clock = new ManualClock()
   let tokens = 0
   const engine = createEngine({
-    name, client: 'page', durability: 'strict', clock, factory: indexedDB, locks: noLocks, estimate: () => Promise.resolve(undefined), generated() {}, connectivity: { online: true, hint() {}, watch: () => () => {}, close() {} },
+    name, client: 'page', durability: 'strict', clock, factory: indexedDB, locks, estimate: () => Promise.resolve(undefined), generated() {}, connectivity: { online: true, hint() {}, watch: () => () => {}, close() {} },
     channel: () => ({ post() {}, close() {} }), random: () => 0.5, token: () => `token ${++tokens}`, requests() {}, hear() {},
   })
   await engine.adopt(owner)
