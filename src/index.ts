@@ -1,15 +1,14 @@
 /** `holdfast`: a durable job queue in the browser. `openQueue(name)` is all it takes. */
-import { createClient, type Client, type Held } from './door/client.ts'
+import { createClient, type Client } from './door/client.ts'
 import type { Method } from './door/protocol.ts'
+import type { Claim, Ends } from './door/pulled.ts'
 import { eventStream } from './door/event-stream.ts'
 import { outgoing } from './door/outgoing.ts'
 import { snapshot } from './door/snapshot.ts'
+import { textOf } from './door/text.ts'
 import { HoldfastError, invalid } from './core/errors.ts'
 import { idsOf, type IdRun } from './core/id.ts'
-import type { Job } from './core/job.ts'
-import type {
-  BulkResult, FailResult, OpenOptions, Queue, QueueMap,
-} from './queue.ts'
+import type { OpenOptions, Queue, QueueMap } from './queue.ts'
 
 const open = new Map<string, { readonly client: Client; readonly options: OpenOptions; users: number }>()
 
@@ -64,74 +63,29 @@ export function createQueue<M extends QueueMap = QueueMap>(name: string, options
     if (closed) throw new HoldfastError('CLOSED', `The queue ${name} was closed`)
     return client ??= clientOf(name, options)
   }
-  const idOf = (job: Job | string): string => typeof job === 'string' ? job : job?.id
-  const leaseOf = (job: Job | string): Held => {
-    const id = idOf(job)
-    const held = use().leases.get(id)
-    if (!held) throw new HoldfastError('STALE_LEASE', `No lease is held here on job ${String(id)}`, { id })
-    return held
-  }
-  /** Forgets a lease that is over, but not a newer one on the same job. */
-  const forget = (id: string, held: Held): void => { if (use().leases.get(id) === held) use().leases.delete(id) }
-  /** Ends a pulled job by one call; its lease is over then, whatever came of it. */
-  const endPulled = async <T>(job: Job | string, method: 'fail' | 'release' | 'snooze', ...args: readonly unknown[]): Promise<T> => {
-    const held = leaseOf(job)
-    try {
-      const result = await use().call<T>(method, held, ...args)
-      forget(idOf(job), held)
-      return result
-    } catch (error) {
-      if (error instanceof HoldfastError && error.code === 'STALE_LEASE') forget(idOf(job), held)
-      throw error
-    }
-  }
-  const ackMany = async (list: ReadonlyArray<Job | string | { readonly job: Job | string; readonly result?: unknown }>): Promise<BulkResult> => {
-    const items = list.map((item) => typeof item === 'object' && 'job' in item ? item : { job: item })
-    const refused: Array<{ id: string; message: string }> = []
-    const held = items.flatMap(({ job, result }) => {
-      const lease = use().leases.get(idOf(job))
-      if (!lease) refused.push({ id: idOf(job), message: 'No lease is held here' })
-      return lease ? [{ id: idOf(job), held: lease, result: snapshot('result', result) }] : []
-    })
-    const ended = held.length === 0 ? [] : await use().call<ReadonlyArray<{ readonly ok: boolean }>>('ackMany', held)
-    held.forEach(({ id, held: lease }, i) => {
-      forget(id, lease)
-      if (!ended[i]?.ok) refused.push({ id, message: 'Its lease is over' })
-    })
-    return { done: items.length - refused.length, refused }
-  }
   const forward = <T>(method: Method) => async (...args: readonly unknown[]): Promise<T> => use().call<T>(method, ...args)
+  /** Once something was pulled this is at once, so that arguments are copied as they are at the call. */
+  const byHand = (method: keyof Ends) => async (...args: readonly unknown[]): Promise<never> => {
+    const pulled = use().pulled()
+    return ((pulled instanceof Promise ? await pulled : pulled)[method] as (...args: readonly unknown[]) => Promise<never>)(...args)
+  }
   /** Rare and large, so neither the page nor the worker carries it. */
   const maintenance = () => (use(), import('./door/maintenance.ts'))
   const handle: Queue = {
     name,
     async push(queue, job, data, pushOptions) {
-      return only(await use().call<IdRun>('push', queue, { name: job, data: snapshot('data', data), options: snapshot('options', pushOptions) }))
+      return only(await use().call<IdRun>('push', queue, textOf({ name: job, data, options: pushOptions }) ?? { name: job, data: snapshot('data', data), options: snapshot('options', pushOptions) }))
     },
     async pushMany(queue, items) {
       if (!Array.isArray(items)) throw invalid('items', 'must be an array')
       if (items.length === 0) return []
-      return idsOf(await use().call<IdRun>('pushMany', queue, snapshot('items', items)))
+      return idsOf(await use().call<IdRun>('pushMany', queue, textOf(items) ?? snapshot('items', items)))
     },
     async pull(queue, count = 1, pullOptions = {}) {
-      const { leases, call } = use()
-      const { box, token, jobs } = await call<{ readonly box?: number; readonly token?: string; readonly jobs: readonly Job[] }>('pull', queue, count, pullOptions)
-      if (box !== undefined && token !== undefined) for (const job of jobs) leases.set(job.id, { box, token, seq: job.seq })
-      return [...jobs]
+      const [claim, { taken }] = await Promise.all([use().call<Claim>('pull', queue, count, pullOptions), use().pulled()])
+      return taken(claim)
     },
-    async ack(job, result) {
-      leaseOf(job)
-      const { refused } = await ackMany([{ job, result }])
-      if (refused[0]) throw new HoldfastError('STALE_LEASE', refused[0].message, { id: refused[0].id })
-    },
-    ackMany,
-    async fail(job, error) {
-      return endPulled<FailResult>(job, 'fail', readable(error))
-    },
-    async heartbeat(job) { await use().call('heartbeat', leaseOf(job)) },
-    async progress(job, percent, message) { await use().call('report', leaseOf(job), percent, message) },
-    async release(job) { await endPulled(job, 'release') },
-    async snooze(job, ms) { await endPulled(job, 'snooze', ms) },
+    ack: byHand('ack'), ackMany: byHand('ackMany'), fail: byHand('fail'), heartbeat: byHand('heartbeat'), progress: byHand('progress'), release: byHand('release'), snooze: byHand('snooze'),
     async process(queue, handlers, processOptions) { return use().process(queue, handlers, processOptions) },
     async fetch(input, init, fetchOptions) {
       const made = outgoing(input, init, fetchOptions)
@@ -158,14 +112,6 @@ export function createQueue<M extends QueueMap = QueueMap>(name: string, options
     },
   }
   return handle as unknown as Queue<M>
-}
-
-/** What is thrown may be anything; its attempt ends all the same. */
-function readable(error: unknown): unknown {
-  try {
-    const { name, message, stack, ms } = error as Error & { ms?: number }
-    return structuredClone(error instanceof Error ? { name, message, stack, ms } : error)
-  } catch { return 'An unreadable error' }
 }
 
 /** The id of a push of one. */

@@ -93,8 +93,9 @@ export function createCalls({ engine, clock, connectivity, client, say, port, re
   }
 
   const calls: Readonly<Record<Exclude<Method, 'push'>, (call: number, ...args: readonly never[]) => unknown>> = {
-    async pushMany(call, queue: string, items: readonly PushInput[]) {
+    async pushMany(call, queue: string, given: string | readonly PushInput[]) {
       limits.checkQueue(queue)
+      const items = typeof given === 'string' ? JSON.parse(given) as PushInput[] : given
       if (items.length > limits.LIMITS.pushMany) throw invalid('items', `may have at most ${limits.LIMITS.pushMany} items (has ${items.length})`)
       const jobs = items.map((item, i) => newJob(item, `items[${i}].`))
       const bytes = roomOf(jobs)
@@ -241,12 +242,13 @@ export function createCalls({ engine, clock, connectivity, client, say, port, re
   }
 
   /** Separate calls, one operation: each is checked by itself, and should the shared commit fail, each is tried by itself. */
-  async function pushes(asked: unknown, ids: readonly number[], items: ReadonlyArray<PushInput | FetchInput>): Promise<void> {
+  async function pushes(asked: unknown, ids: readonly number[], items: ReadonlyArray<string | PushInput | FetchInput>): Promise<void> {
     const refuse = (id: number, error: unknown): void => { say({ t: 'reply', id, reply: { error: toEnvelope(error) } }) }
     const queues = new Map<string, Pushed[]>()
     ids.forEach((id, i) => {
       try {
-        const item = items[i]
+        const given = items[i]
+        const item = typeof given === 'string' ? JSON.parse(given) as PushInput : given
         const job = item?.http ? newRequest(item) : newJob(item, '')
         const queue = limits.checkQueue(item?.http ? item.options?.queue ?? queueFor(job.binary) : asked)
         const good = queues.get(queue)
@@ -274,9 +276,9 @@ export function createCalls({ engine, clock, connectivity, client, say, port, re
 
   function take(list: readonly CallMessage[]): void {
     const steps: Array<() => Promise<void>> = []
-    let run: { readonly queue: unknown; readonly ids: number[]; readonly items: Array<PushInput | FetchInput> } | undefined
+    let run: { readonly queue: unknown; readonly ids: number[]; readonly items: Array<string | PushInput | FetchInput> } | undefined
     for (const { id, method, args } of list) {
-      const [queue, item] = args as [unknown, PushInput | FetchInput]
+      const [queue, item] = args as [unknown, string | PushInput | FetchInput]
       if (method !== 'push') { run = undefined; steps.push(() => answer(id, method, args)) }
       else if (run && run.queue === queue) { run.ids.push(id); run.items.push(item) }
       else {

@@ -7,6 +7,7 @@ import { webLocks } from '../platform/locks.ts'
 import type { EventType, Handler, OpenOptions, Processor, ProcessOptions, QueueEvent } from '../queue.ts'
 import { batcher } from './batch.ts'
 import type { PageProcessors } from './page-processors.ts'
+import type { Pulled } from './pulled.ts'
 import type { HostApi, Method, Reply, ToHost, ToHostBatch, ToPage, Welcome } from './protocol.ts'
 import { urlWorker } from './spawn.ts'
 
@@ -14,8 +15,7 @@ const START_MS = 10_000
 const RESTART_MS = 2000
 const SETTLE_MS = 10_000
 
-interface Call { readonly method: Method; readonly args: readonly unknown[]; resolve(value: unknown): void; reject(error: unknown): void; giveUp?: () => void }
-export interface Held { readonly box: number; readonly token: string; readonly seq: number }
+interface Call { readonly method: Method; readonly args: readonly unknown[]; resolve(value: unknown): void; reject(error: unknown): void; giveUp?: () => void; by?: string }
 
 /** Where the engine is: a worker, or a port to this realm. */
 type Engine = Worker | MessagePort
@@ -26,10 +26,10 @@ export interface Client {
   /** Stops waiting for a call, which is then rejected with `error`. */
   callUntil<T>(signal: AbortSignal | undefined, timeoutMs: number | undefined, method: Method, ...args: readonly unknown[]): Promise<T>
   process(queue: string, handlers: Handler<never> | Readonly<Record<string, Handler<never>>>, options?: ProcessOptions): Promise<Processor>
+  /** What was pulled here; a promise until it is loaded. */
+  pulled(): Pulled | Promise<Pulled>
   /** Aborted when it is closed. */
   readonly closed: AbortSignal
-  /** The leases of pulled jobs, by job id. */
-  readonly leases: Map<string, Held>
   on(type: EventType | '*', listener: (event: QueueEvent) => void): () => void
   close(drainMs: number): Promise<void>
 }
@@ -40,12 +40,11 @@ export function createClient(name: string, options: OpenOptions): Client {
   const pageId = (): string => `page-${crypto.randomUUID()}`
   /** This page as an owner of leases: another one whenever its lock was lost. */
   let me = pageId()
-  const former: string[] = []
   const mirror = `holdfast:${name}`
   const calls = new Map<number, Call>()
   let processors: Promise<PageProcessors> | undefined
   let pageProcessors: PageProcessors | undefined
-  const leases = new Map<string, Held>()
+  let pulled: Pulled | Promise<Pulled> | undefined
   const listeners = new Map<EventType | '*', Set<(event: QueueEvent) => void>>()
   let lastCall = 0
   /** Calls whose answers have come: their receipts need not be kept. */
@@ -89,7 +88,6 @@ export function createClient(name: string, options: OpenOptions): Client {
   /** Without its lock this page counts as dead, and what it runs is given to others: it goes on as another owner. */
   function lockLost(): void {
     if (closed || !releaseLock) return
-    former.push(me)
     me = pageId()
     releaseLock = undefined
     void pageProcessors?.stop(new HoldfastError('STALE_LEASE', 'The lock of this page was lost'))
@@ -142,7 +140,7 @@ export function createClient(name: string, options: OpenOptions): Client {
     let welcome: Welcome
     try {
       const answer = await Promise.race([failed, api.connect({
-        name, client: owner, durability: options.durability!, online: globalThis.navigator?.onLine !== false, unsettled: [...calls.keys()], former,
+        name, client: owner, durability: options.durability!, online: globalThis.navigator?.onLine !== false, unsettled: [...calls].map(([id, { method, by }]) => ({ id, method, by })),
         processors: pageProcessors?.all() ?? [], ...remembered(),
       }, transfer(remote, [remote]))])
       if (closed) throw wasClosed()
@@ -156,8 +154,8 @@ export function createClient(name: string, options: OpenOptions): Client {
     for (const [id, reply] of welcome.replies) settle(id, reply)
     if (causes.length > 0) tell({ type: 'degraded', at: clock.now(), message: causes.splice(0).join('; ') })
     watchLife(current, welcome.alive, worker && api)
-    resume()
-    if (owner !== me) died(current)
+    if (owner === me) resume()
+    else died(current)
   }
 
   /** A worker's end is known by its lock; where there are no locks, by its silence. */
@@ -181,7 +179,7 @@ export function createClient(name: string, options: OpenOptions): Client {
     for (const [id, call] of calls) {
       call.giveUp?.()
       delete call.giveUp
-      say({ t: 'call', id, method: call.method, args: call.args })
+      send(id, call)
     }
     if (listeners.size > 0) say({ t: 'listen', on: true })
     pageProcessors?.resume()
@@ -198,11 +196,17 @@ export function createClient(name: string, options: OpenOptions): Client {
     if (closed) return Promise.reject(wasClosed())
     const id = ++lastCall
     return new Promise((resolve, reject) => {
-      calls.set(id, { method, args, resolve, reject })
+      const call: Call = { method, args, resolve, reject }
+      calls.set(id, call)
       onId?.(id)
-      if (link) say({ t: 'call', id, method, args })
+      if (link) send(id, call)
       else void start()
     })
+  }
+
+  function send(id: number, call: Call): void {
+    call.by = me
+    say({ t: 'call', id, method: call.method, args: call.args })
   }
 
   function settle(id: number, reply: Reply): void {
@@ -252,7 +256,7 @@ export function createClient(name: string, options: OpenOptions): Client {
   watch(globalThis.document, { visibilitychange: online, freeze: hide, resume: show })
 
   return {
-    leases, closed: watching.signal,
+    closed: watching.signal,
     call: <T>(method: Method, ...args: readonly unknown[]) => request(method, args) as Promise<T>,
 
     async callUntil<T>(signal: AbortSignal | undefined, timeoutMs: number | undefined, method: Method, ...args: readonly unknown[]) {
@@ -273,6 +277,9 @@ export function createClient(name: string, options: OpenOptions): Client {
       processors ??= import('./page-processors.ts').then((loaded) => pageProcessors = loaded.pageProcessors(request, (message) => { if (link) say(message) }))
       return (await processors).process(queue, handlers, processOptions)
     },
+
+    // Only a page that pulls loads what ends that.
+    pulled: () => pulled ??= import('./pulled.ts').then((loaded) => pulled = loaded.pulledJobs(request)),
 
     on(type, listener) {
       const set = listeners.get(type) ?? new Set()

@@ -76,7 +76,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
     requests(queues) { for (const queue of queues) void local.requests(queue) }, hear(events) { say({ t: 'events', events }) },
   })
   const local = createLocal(engine, own, clock, connectivity)
-  const { replies, receipts } = await settledReplies(engine.store.connection, [client, ...hello.former], hello.unsettled)
+  const { replies, receipts } = await settledReplies(engine.store.connection, hello.unsettled)
   engine.store.committer.restore(receipts)
   await Promise.all([engine.adopt(own), engine.adopt(client)])
   for (const one of served) await local.serve(one)

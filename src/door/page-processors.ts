@@ -6,7 +6,7 @@ import type { Handler, Processor, ProcessOptions } from '../queue.ts'
 import { handlerAttempt } from '../runner/handler.ts'
 import { keyOf } from '../runner/key.ts'
 import { createRunner, type RunEnding, type Runner } from '../runner/runner.ts'
-import type { Held } from './client.ts'
+import type { Held } from '../store/operations.ts'
 import type { Method, ProcessorWish, ToHost, ToProcessor } from './protocol.ts'
 
 type Handlers = Handler<never> | Readonly<Record<string, Handler<never>>>

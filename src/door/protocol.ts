@@ -24,7 +24,7 @@ export type ToHost =
   /** The page is being hidden for good or frozen, or is back. */
   | { readonly t: 'suspend'; readonly on: boolean }
 
-/** A push as it crosses. */
+/** A push as it crosses, as itself or as JSON. */
 export interface PushInput { readonly name: string; readonly data: unknown; readonly options?: PushOptions | undefined; readonly http?: undefined }
 /** A request as it crosses, by the same call; its options say what a push says beside them. */
 export interface FetchInput { readonly data: unknown; readonly options: FetchOptions | undefined; readonly http: RequestInput }
@@ -61,11 +61,12 @@ export interface Hello {
   readonly generation?: string
   /** The page's processors: the worker adopts what they run before it does anything else. */
   readonly processors: readonly ProcessorWish[]
-  /** As whom this page was known before. */
-  readonly former: readonly string[]
   /** Calls that a former worker may have applied. */
-  readonly unsettled: readonly number[]
+  readonly unsettled: readonly Unsettled[]
 }
+
+/** A call without an answer, and as whom the page last made it; without `by` it has not left the page. */
+export interface Unsettled { readonly id: number; readonly method: Method; readonly by?: string | undefined }
 
 /** What a page wants of a processor. */
 export interface ProcessorWish { readonly id: string; readonly queue: string; readonly names: readonly string[] | undefined; readonly options: ProcessOptions; readonly paused: boolean }

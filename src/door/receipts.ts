@@ -3,7 +3,7 @@ import type { IdRun } from '../core/id.ts'
 import type { Connection } from '../store/connection.ts'
 import * as reads from '../store/reads.ts'
 import type { ReceiptRow } from '../store/schema.ts'
-import type { Reply } from './protocol.ts'
+import type { Method, Reply, Unsettled } from './protocol.ts'
 
 export interface Settled {
   /** Answers to calls that the page still waits for. Claimed jobs are read again from their box. */
@@ -12,10 +12,15 @@ export interface Settled {
   readonly receipts: ReceiptRow['replies']
 }
 
-export async function settledReplies(connection: Connection, clients: readonly string[], unsettled: readonly number[]): Promise<Settled> {
-  if (unsettled.length === 0) return { replies: [], receipts: [] }
-  const stored = (await Promise.all(clients.map((client) => reads.readReceipt(connection, client)))).flat()
-  const receipts = stored.filter(([ids]) => ids.some((id) => unsettled.includes(id)))
+/** Calls that must not be made again unless it is known that they were not applied. */
+const ONCE: ReadonlySet<Method> = new Set(['push', 'pushMany', 'ackMany', 'fail', 'release', 'snooze', 'cancel', 'promote', 'update', 'retry', 'remove'])
+
+export async function settledReplies(connection: Connection, calls: readonly Unsettled[]): Promise<Settled> {
+  if (calls.length === 0) return { replies: [], receipts: [] }
+  const unsettled = calls.map(({ id }) => id)
+  const clients = [...new Set(calls.flatMap(({ by }) => by ?? []))]
+  const rows = new Map(await Promise.all(clients.map(async (client) => [client, await reads.readReceipt(connection, client)] as const)))
+  const receipts = [...rows.values()].flatMap((row) => row?.replies ?? []).filter(([ids]) => ids.some((id) => unsettled.includes(id)))
   const applied = receipts.flatMap(([ids, reply]) => ids.map((id, n) => [id, ids.length > 1 ? nthReply(reply as Reply, n) : reply as Reply] as const))
   // A call that waited left several; the last one is its answer.
   const wanted = new Map(applied.filter(([id]) => unsettled.includes(id)))
@@ -26,7 +31,8 @@ export async function settledReplies(connection: Connection, clients: readonly s
     const lease = leases.find(({ box }) => box === claim.box)
     return [id, { value: { ...claim, jobs: lease ? await reads.readBox(connection, lease) : [] } }] as const
   }))
-  return { replies, receipts }
+  const forgotten = calls.filter(({ method, by }) => by !== undefined && !rows.get(by) && ONCE.has(method)).map(({ id, method }) => [id, { error: { code: 'WORKER_DIED' as const, message: `This page was put aside for so long that nobody knows any more whether ${method} was applied` } }] as const)
+  return { replies: [...replies, ...forgotten], receipts }
 }
 
 /** Pushes that shared an operation share its receipt: each has one id of the run. */

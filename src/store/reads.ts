@@ -124,8 +124,8 @@ export async function receiptOf(tx: Tx, client: string): Promise<ReceiptRow | un
   const [meta, row] = await Promise.all([tx.get('meta', 'main'), tx.get('receipts', client)])
   return meta?.receipt?.client === client ? meta.receipt : row
 }
-export const readReceipt = (connection: Connection, client: string): Promise<ReceiptRow['replies']> =>
-  read(connection, async (tx) => (await receiptOf(tx, client))?.replies ?? [], ['meta', 'receipts'])
+/** Whoever has ever committed anything has one, until it is forgotten. */
+export const readReceipt = (connection: Connection, client: string): Promise<ReceiptRow | undefined> => read(connection, (tx) => receiptOf(tx, client), ['meta', 'receipts'])
 
 export const readSteps = (connection: Connection, seq: number): Promise<Record<string, unknown>> => read(connection, async (tx) => {
   const rows = await tx.all('steps', IDBKeyRange.bound([seq], [seq, []]))

@@ -53,6 +53,8 @@ export class Database {
   readonly #factory = new FakeFactory()
   #base: RawBase | undefined
   readonly #open = new Map<RawConnection, Realm>()
+  /** Databases that are being opened. */
+  readonly #opened: string[] = []
   readonly #rows = new WeakMap<object, unknown>()
   /** What waits for connections to be closed. */
   readonly #closed: Array<() => void> = []
@@ -104,10 +106,12 @@ export class Database {
     if (fate.kind === 'fail' || fate.kind === 'quota') { fail(problem(fate.kind === 'quota' ? 'QuotaExceededError' : 'UnknownError')); return seen as unknown as IDBOpenDBRequest }
     if (fate.kind === 'crash') { world.kill(realm); return seen as unknown as IDBOpenDBRequest }
     const raw = this.#factory.open(name, version) as unknown as RawOpening
+    this.#opened.push(name)
     raw.onupgradeneeded = (event) => { seen.result = raw.result; seen.onupgradeneeded?.(event) }
-    raw.onerror = () => { fail(raw.error) }
+    raw.onerror = () => { this.#opened.splice(this.#opened.indexOf(name), 1); fail(raw.error); this.#deleteClosed() }
     raw.onsuccess = () => {
       const connection = this.#connection(realm, raw.result as RawConnection)
+      this.#opened.splice(this.#opened.indexOf(name), 1)
       // The reserve has one of its own, which nobody looks into.
       if (name.startsWith('holdfast:')) this.#base = connection._rawDatabase
       if (!realm.alive || fate.kind === 'never') { connection.close(); return }
@@ -122,13 +126,15 @@ export class Database {
   #deleting(realm: Realm, name: string): IDBOpenDBRequest {
     const seen: RawOpening = { readyState: 'pending', result: undefined, error: null, onsuccess: null, onerror: null, onupgradeneeded: null, transaction: null }
     const attempt = (): void => {
-      if ([...this.#open.keys()].some(({ _rawDatabase }) => _rawDatabase.name === name)) { this.#closed.push(attempt); return }
+      if (this.#opened.includes(name) || [...this.#open.keys()].some(({ _rawDatabase }) => _rawDatabase.name === name)) { this.#closed.push(attempt); return }
       const raw = this.#factory.deleteDatabase(name) as unknown as RawOpening
       raw.onsuccess = () => { this.world.post(realm, () => { seen.onsuccess?.({}) }) }
     }
     attempt()
     return seen as unknown as IDBOpenDBRequest
   }
+
+  #deleteClosed(): void { for (const attempt of this.#closed.splice(0)) attempt() }
 
   #connection(realm: Realm, connection: RawConnection): RawConnection {
     this.#open.set(connection, realm)
@@ -137,7 +143,7 @@ export class Database {
       connection._closePending = connection._closed = true
       connection._rawDatabase.connections = connection._rawDatabase.connections.filter((one) => one !== connection)
       this.#open.delete(connection)
-      for (const attempt of this.#closed.splice(0)) attempt()
+      this.#deleteClosed()
     }
     const transaction = connection.transaction.bind(connection)
     connection.transaction = (...args) => this.#transaction(realm, connection, transaction(...args))

@@ -26,7 +26,7 @@ const HEALED_MS = 1_200_000
 
 /** A call of a page, and whether it was answered. */
 interface Issued { readonly what: string; readonly tab: Tab; settled: boolean }
-interface Pulled { readonly tab: Tab; readonly held: Held; readonly job: Job; busy: boolean }
+interface Pulled { readonly tab: Tab; readonly held: Held; readonly job: Job; busy: boolean; unknown?: true }
 
 const STEPS = {
   push: 22, pushMany: 6, request: 4, pull: 8, end: 14, cancel: 3, remove: 2, promote: 3, retry: 4, update: 3, pause: 1, resume: 2, process: 4, pass: 20, wait: 6,
@@ -212,8 +212,9 @@ class Life {
     }
     const no = (...states: readonly string[]) => (error: unknown): void => {
       one.busy = false
-      if (!this.#isNo(error)) return
-      if (states.includes(left() ?? '')) this.monitor.wrong(`${what} of ${job.seq} in ${held.box} was refused, and done (${String(error)})`)
+      if (!this.#isNo(error)) { one.unknown = true; return }
+      // What nobody could say may have been done, and is refused now.
+      if (!one.unknown && states.includes(left() ?? '')) this.monitor.wrong(`${what} of ${job.seq} in ${held.box} was refused, and done (${String(error)})`)
       if (isHoldfastError(error) && error.code === 'STALE_LEASE' && this.monitor.holds(held.box, held.seq)) this.monitor.wrong(`${what} of ${job.seq} was told that its lease is over, and it is not`)
     }
     if (what === 'forget') { over(); return }
@@ -222,7 +223,7 @@ class Life {
     switch (what) {
       case 'ack': this.#call(tab, name, tab.call('ackMany', [{ held, result: (job.metadata as { token: string }).token }]), ([{ ok }]: ReadonlyArray<{ ok: boolean }> & [{ ok: boolean }]) => {
         if (ok) { accepted('completed')(); return }
-        if (left() === 'completed' || this.monitor.holds(held.box, held.seq)) this.monitor.wrong(`ack of ${job.seq} in ${held.box} was refused, but it ${left() ?? 'is still held'}`)
+        if ((left() === 'completed' && !one.unknown) || this.monitor.holds(held.box, held.seq)) this.monitor.wrong(`ack of ${job.seq} in ${held.box} was refused, but it ${left() ?? 'is still held'}`)
         over()
       }, no('completed')); break
       case 'fail': this.#call(tab, name, tab.call('fail', held, { name: 'Error', message: 'no' }), accepted('delayed', 'dead', 'released'), no('delayed', 'dead', 'released')); break

@@ -8,7 +8,7 @@ import { ownerLock } from '../../src/core/owner.ts'
 import { present } from '../../src/core/present.ts'
 import { batcher } from '../../src/door/batch.ts'
 import { createCalls } from '../../src/door/calls.ts'
-import type { Method, ProcessorWish, Reply, ToHost, ToHostBatch, ToPage, ToProcessor } from '../../src/door/protocol.ts'
+import type { Method, ProcessorWish, Reply, ToHost, ToHostBatch, ToPage, ToProcessor, Unsettled } from '../../src/door/protocol.ts'
 import { settledReplies } from '../../src/door/receipts.ts'
 import { createEngine, type Engine } from '../../src/engine/engine.ts'
 import { httpAttempt } from '../../src/engine/http.ts'
@@ -35,7 +35,7 @@ export interface Surroundings {
   readonly fetch: (realm: Realm) => typeof fetch
 }
 
-interface Call { readonly method: Method; readonly args: readonly unknown[]; resolve(value: unknown): void; reject(error: unknown): void; giveUp?: (() => void) | undefined }
+interface Call { readonly method: Method; readonly args: readonly unknown[]; resolve(value: unknown): void; reject(error: unknown): void; giveUp?: (() => void) | undefined; by?: string }
 interface PageProcessor { readonly runner: Runner; readonly spec: ProcessorSpec; readonly unsettled: Map<string, RunEnding>; readonly held: Map<string, operations.Held> }
 interface Host { readonly engine: Engine; take(batch: ToHostBatch): void }
 interface Welcome { readonly host: Host; readonly alive: string; readonly replies: ReadonlyArray<readonly [number, Reply]> }
@@ -47,9 +47,9 @@ const NOTHING: operations.Held = { box: -1, token: '', seq: -1 }
 
 // ---- the worker ----
 
-async function openHost({ world, database, name, execute, watched, fetch }: Surroundings, realm: Realm, hello: { readonly client: string; readonly former: readonly string[]; readonly unsettled: readonly number[]; readonly processors: readonly ProcessorWish[] },
+async function openHost({ world, database, name, execute, watched, fetch }: Surroundings, realm: Realm, hello: { readonly client: string; readonly unsettled: readonly Unsettled[]; readonly processors: readonly ProcessorWish[] },
   served: readonly ProcessorSpec[], receive: (messages: readonly ToPage[]) => void): Promise<Welcome> {
-  const { client, former, unsettled, processors } = hello
+  const { client, unsettled, processors } = hello
   const [clock, locks, connectivity] = [world.clock(realm), world.locks(realm), world.connectivity(realm)]
   const own = realm.name
   await locks.hold(ownerLock(name, own))
@@ -84,7 +84,7 @@ async function openHost({ world, database, name, execute, watched, fetch }: Surr
     await local(`${own}:${queue}`, { queue, concurrency: HTTP_CONCURRENCY }, { kind: 'requests' }, attempt).catch(() => { sending.delete(queue) })
   }
 
-  const { replies, receipts } = await settledReplies(connection, [client, ...former], unsettled)
+  const { replies, receipts } = await settledReplies(connection, unsettled)
   committer.restore(receipts)
   await Promise.all([engine.adopt(own), engine.adopt(client)])
   for (const spec of served) await local(`${own}:${spec.queue}:served`, spec, present({ kind: 'handlers' as const, names: spec.names }), execute(realm))
@@ -132,7 +132,6 @@ export class Tab {
   /** When its worker crashes, the page does. */
   doomed = false
   closed = false
-  readonly #former: string[] = []
   readonly #calls = new Map<number, Call>()
   readonly #processors = new Map<string, PageProcessor>()
   #lastCall = 0
@@ -183,7 +182,7 @@ export class Tab {
     worker.frozen = page.frozen
     worker.mourners.add(() => { if (this.doomed) world.kill(page) })
     const owner = this.me
-    const hello = { client: owner, former: [...this.#former], unsettled: [...this.#calls.keys()], processors: structuredClone(this.#wishes) }
+    const hello = { client: owner, unsettled: [...this.#calls].map(([id, { method, by }]) => ({ id, method, by })), processors: structuredClone(this.#wishes) }
     /** A port keeps what comes before anybody listens. */
     const early: ToPage[] = []
     const receive = (messages: readonly ToPage[]): void => { this.#inPage(() => { if (this.worker === worker) for (const message of messages) this.#hear(message); else early.push(...messages) }) }
@@ -207,7 +206,7 @@ export class Tab {
     const died = (): void => { this.#died(worker) }
     if (welcome.alive) this.#stopWatching = world.locks(page).whenFree(welcome.alive, died)
     else { worker.mourners.add(() => { world.after(page, 1000, died) }); if (!worker.alive) world.after(page, 1000, died) }
-    this.#resume()
+    if (owner === this.me) this.#resume()
     for (const message of early) this.#hear(message)
     if (owner !== this.me) this.#died(worker)
   }
@@ -225,7 +224,6 @@ export class Tab {
   #lockLost(): void {
     if (this.closed || !this.#releaseLock) return
     const { world } = this.around
-    this.#former.push(this.me)
     this.me = world.id('page-')
     this.#releaseLock = undefined
     void this.#stopHandlers(new HoldfastError('STALE_LEASE', 'The lock of this page was lost'))
@@ -236,7 +234,7 @@ export class Tab {
     for (const [id, call] of this.#calls) {
       call.giveUp?.()
       delete call.giveUp
-      this.#say({ t: 'call', id, method: call.method, args: call.args })
+      this.#send(id, call)
     }
     for (const [id, { unsettled }] of this.#processors) if (unsettled.size > 0) this.#say({ t: 'ended', processor: id, endings: [...unsettled.values()] })
   }
@@ -260,11 +258,17 @@ export class Tab {
     if (this.closed) return Promise.reject(new HoldfastError('CLOSED', 'The queue was closed'))
     const id = ++this.#lastCall
     return new Promise((resolve, reject) => {
-      this.#calls.set(id, { method, args, resolve, reject })
+      const call: Call = { method, args, resolve, reject }
+      this.#calls.set(id, call)
       onId?.(id)
-      if (this.#host) this.#say({ t: 'call', id, method, args })
+      if (this.#host) this.#send(id, call)
       else void this.#start()
     })
+  }
+
+  #send(id: number, call: Call): void {
+    call.by = this.me
+    this.#say({ t: 'call', id, method: call.method, args: call.args })
   }
 
   #settle(id: number, reply: Reply): void {

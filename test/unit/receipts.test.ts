@@ -1,0 +1,28 @@
+/** SPEC §11: what a new worker says of the calls that a former one left unanswered. */
+import { expect, it } from 'vitest'
+import type { Unsettled } from '../../src/door/protocol.ts'
+import { settledReplies } from '../../src/door/receipts.ts'
+import { engineOf } from './support/engine.ts'
+import { push } from './support/store.ts'
+
+const call = (id: number, method: Unsettled['method'], by?: string): Unsettled => ({ id, method, ...(by !== undefined && { by }) })
+
+/** A page whose worker stored push 1 and died before the answer; push 2 never reached it. */
+async function left() {
+  const { engine: { store: { connection, committer } } } = await engineOf('page')
+  await committer.submit({ ...push('welcome'), call: { ids: [1], reply: (run) => run } })
+  return { settle: (...calls: Unsettled[]) => settledReplies(connection, calls) }
+}
+
+it('what was applied is answered, and what was not is left to be made again', async () => {
+  const { settle } = await left()
+  const { replies, receipts } = await settle(call(1, 'push', 'page'), call(2, 'push', 'page'), call(3, 'push'))
+  expect(replies).toMatchObject([[1, { value: { count: 1 } }]])
+  expect(receipts).toMatchObject([[[1], { value: { count: 1 } }]])
+})
+
+it('where the receipts are forgotten, a call that must not be made twice is refused, and any other is made again', async () => {
+  const { settle } = await left()
+  const { replies } = await settle(call(1, 'push', 'gone'), call(2, 'get', 'gone'), call(3, 'waitFor', 'gone'), call(4, 'push'), call(5, 'ackMany', 'gone'))
+  expect(replies.map(([id, reply]) => [id, 'error' in reply && reply.error.code])).toEqual([[1, 'WORKER_DIED'], [5, 'WORKER_DIED']])
+})
