@@ -90,6 +90,8 @@ export interface Filter {
   readonly name?: string
   readonly group?: string
   readonly tag?: string
+  /** Who was the user when it was pushed. */
+  readonly user?: string
   readonly fingerprint?: string
   readonly ids?: readonly string[]
 }
@@ -120,7 +122,7 @@ export interface Stats {
 
 export type EventType =
   | 'pushed' | 'active' | 'progress' | 'completed' | 'retrying' | 'released' | 'stalled' | 'dead' | 'cancelled' | 'removed'
-  | 'paused' | 'resumed' | 'online' | 'offline' | 'origin-closed' | 'origin-open' | 'degraded' | 'recovered' | 'storage-low' | 'storage-lost' | 'unhandled' | 'outdated'
+  | 'paused' | 'resumed' | 'online' | 'offline' | 'origin-closed' | 'origin-open' | 'unauthorized' | 'degraded' | 'recovered' | 'storage-low' | 'storage-lost' | 'unhandled' | 'outdated'
 
 /** `job` events carry id, queue, name, group and tags; the others what they are about. Every tab hears them. */
 export interface QueueEvent {
@@ -229,7 +231,15 @@ export interface Queue<M extends QueueMap = QueueMap> {
   configure(queue: QueueName<M>, settings: QueueSettings): Promise<void>
   /** Stops claims in every tab, not pushes; stored. `until`: epoch ms, default: until `resume`. */
   pause(queue: QueueName<M>, options?: { readonly until?: number }): Promise<void>
+  /** Also lets requests go that wait since an origin answered 401. */
   resume(queue: QueueName<M>): Promise<void>
+  /**
+   * From now on jobs are pushed as this user's, in every tab, and only theirs and nobody's run; `null`: nobody is signed in. Stored. ≤ 1024 bytes. Resolves when
+   * nothing runs for anybody else any more, at the latest after 5 s (a frozen tab does not answer): change cookies and tokens then.
+   */
+  setUser(id: string | null): Promise<void>
+  /** Removes a user's jobs and their results; what runs is stopped, and gone when its handler has ended. */
+  forgetUser(id: string): Promise<BulkResult>
   on<T extends EventType | '*'>(event: T, listener: (event: QueueEvent) => void): () => void
   events(options?: { readonly queue?: string; readonly types?: readonly EventType[]; readonly signal?: AbortSignal }): AsyncIterable<QueueEvent>
   /** How the storage is. `persist`: asks the browser first to exempt this origin from eviction (only a page can). */
@@ -244,7 +254,40 @@ export interface Queue<M extends QueueMap = QueueMap> {
   close(options?: { readonly drainMs?: number }): Promise<void>
 }
 
+/** A request that is about to be sent, as plain data. */
+export interface OutgoingRequest {
+  readonly url: string
+  readonly method: string
+  readonly headers: Record<string, string>
+  /** Absent for forms, which the browser writes. */
+  readonly body?: string | Blob | ArrayBuffer
+}
+
+/** An answer, as plain data: JSON parsed, other text as a string. */
+export interface Answer {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body?: unknown
+}
+
+/** `done`: the job is completed; `retry`: a failed attempt; `origin`: the origin is in trouble, its requests wait and none loses an attempt; `dead`: no later attempt can succeed. */
+export type Classification = 'done' | 'retry' | 'origin' | 'dead'
+
+/**
+ * What the application has a say in. Each is called where the queue was opened, has 30 s, and may be async; one that throws fails the attempt. Requests that were
+ * pushed where a hook is given are sent only where it is given too.
+ */
+export interface HttpHooks {
+  /** Adds what must not be stored, such as `Authorization`: changes the request's headers, or returns what is to be sent instead, to the same origin. */
+  readonly beforeSend?: (request: OutgoingRequest, job: Job) => void | Partial<OutgoingRequest> | Promise<void | Partial<OutgoingRequest>>
+  /** May overrule what an answer means; `afterMs`: when to try again. Nothing returned: as the table in the README says. */
+  readonly classify?: (answer: Answer, job: Job) => undefined | Classification | { readonly kind: Classification; readonly afterMs?: number } | Promise<undefined | Classification | { readonly kind: Classification; readonly afterMs?: number }>
+  /** After 401: gets new credentials, once for all requests to this origin in all tabs; they wait meanwhile, and lose no attempt. If it rejects they wait until `setUser` or `resume`. */
+  readonly onUnauthorized?: (asked: { readonly origin: string }) => unknown
+}
+
 export interface OpenOptions {
+  readonly http?: HttpHooks
   /** A Worker that calls `serve()`, a factory for one, or `false` to run the engine in this realm. Default: the built-in worker. */
   readonly worker?: Worker | (() => Worker) | false
   /** Whether commits wait for the device (`strict`, default) or only for the browser (`relaxed`). */

@@ -5,7 +5,8 @@ import { isQueueable, queueable } from './door/intercepted.ts'
 import { openQueue } from './index.ts'
 import { askForSync, syncTag } from './platform/background-sync.ts'
 import { sleep, systemClock as clock } from './platform/clock.ts'
-import type { FetchOptions, Queue } from './queue.ts'
+import type { HookName } from './core/job.ts'
+import type { FetchOptions, HttpHooks, Queue } from './queue.ts'
 import * as operations from './store/operations.ts'
 import { requestsDueAt } from './store/reads.ts'
 
@@ -20,6 +21,8 @@ export interface ServiceQueue {
 export interface ServiceQueueOptions {
   /** As that of `openQueue`, which has to be given the same name. */
   readonly durability?: 'strict' | 'relaxed'
+  /** Those of this service worker: requests that were pushed under a hook that it lacks wait for a page. */
+  readonly http?: HttpHooks
 }
 
 export interface QueueFetchOptions extends FetchOptions {
@@ -48,6 +51,8 @@ const REACH_MS = 3_600_000
 
 /** Call once, when the service worker's script runs: hears 'sync' events, which pages ask for by `withSync`. */
 export function serveSync(name: string, options: ServiceQueueOptions = {}): ServiceQueue {
+  const hooks = Object.keys(options.http ?? {}) as HookName[]
+
   async function use<T>(work: (queue: Queue) => Promise<T>, drainMs = 0): Promise<T> {
     const queue = await openQueue(name, { ...options, worker: false })
     try { return await work(queue) } finally { await queue.close({ drainMs }) }
@@ -56,7 +61,7 @@ export function serveSync(name: string, options: ServiceQueueOptions = {}): Serv
   /** Whether requests are left that are due before the browser's last try. */
   const work = (forMs: number): Promise<boolean> => using(name, async ({ connection, committer }) => {
     const end = clock.awake() + forMs
-    const waitMs = async (): Promise<number> => Math.max(0, await requestsDueAt(connection, clock.now()) - clock.now())
+    const waitMs = async (): Promise<number> => Math.max(0, await requestsDueAt(connection, clock.now(), hooks) - clock.now())
     const left = async (): Promise<boolean> => await waitMs() < REACH_MS
     if (!await left()) return false
     // That it was woken is a sign that the network is back.

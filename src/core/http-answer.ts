@@ -8,11 +8,17 @@ export type Verdict =
   | { readonly kind: 'retry'; readonly afterMs?: number }
   /** The origin's fault: its gate closes, the job waits and loses nothing. */
   | { readonly kind: 'origin'; readonly afterMs?: number }
+  /** 401: the origin waits for new credentials. */
+  | { readonly kind: 'unauthorized' }
   /** No later attempt can succeed. */
   | { readonly kind: 'dead' }
 
 /** What an attempt learned about its origin: it answered, or `closed` says what is wrong with it. */
-export interface OriginNews { readonly closed?: { readonly reason: string; readonly afterMs?: number } }
+export interface OriginNews {
+  readonly closed?: { readonly reason: string; readonly afterMs?: number }
+  /** It answered 401. */
+  readonly unauthorized?: true
+}
 
 export interface Answer {
   readonly status: number
@@ -35,6 +41,7 @@ export function classify(answer: Answer, okStatuses: readonly number[], unknownO
   const after = present({ afterMs })
   if ((status >= 200 && status < 300) || okStatuses.includes(status)) return { kind: 'done' }
   if (ORIGIN_FAULTS.has(status)) return { kind: 'origin', ...after }
+  if (status === 401) return { kind: 'unauthorized' }
   if (status === 408 || status >= 500) return { kind: 'retry', ...after }
   if (status === 409 && unknownOutcome) return { kind: 'retry', ...after }
   return { kind: 'dead' }

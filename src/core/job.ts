@@ -39,6 +39,9 @@ export interface LogLine {
   readonly message: string
 }
 
+/** What an application may have a say in, of every request: see `http` of `openQueue`. */
+export type HookName = 'beforeSend' | 'classify' | 'onUnauthorized'
+
 /** What a request stores beside its body, which is the job's `data`. */
 export interface HttpRequest {
   readonly url: string
@@ -50,6 +53,8 @@ export interface HttpRequest {
   readonly idempotency: false | { readonly header: string; readonly quoted: boolean }
   /** Answers outside 2xx that complete the job. */
   readonly okStatuses: readonly number[]
+  /** The hooks it was pushed under: it is sent only where they are. */
+  readonly hooks?: readonly HookName[]
 }
 
 /** A stored job. Only fields that differ from their default are present. Times are epoch ms. */
@@ -91,6 +96,10 @@ export interface Job<Data = unknown, Name extends string = string> {
   readonly http?: HttpRequest
   /** An earlier attempt may have reached its server, whose answer was not heard. */
   readonly unanswered?: true
+  /** Its last answer was 401: another one is its own failure. */
+  readonly refused?: true
+  /** Who was the user when it was pushed: it runs only while that is so. */
+  readonly user?: string
   /** Times data was edited after a push; part of the idempotency key. */
   readonly revision?: number
   readonly keepResult?: boolean

@@ -63,6 +63,7 @@ const { delayMs: _delayMs, runAt: _runAt, lifo: _lifo, ...defaultRules } = pushR
 export const checkSettings = shape({ defaults: shape(defaultRules), concurrency: nullable(integer(1, 10_000)), needsNetwork: boolean })
 export const checkPatch = shape({ data: anything, priority: pushRules.priority, runAt: TIME })
 export const checkPull = shape({ leaseMs: integer(1000, 86_400_000), waitMs: integer(0, 2 ** 31 - 1) })
+export const checkUser = text(LIMITS.user)
 export const checkUntil = shape({ until: TIME })
 export const checkMs: Rule = DURATION
 export const checkPercent = number(0, 100)
@@ -70,7 +71,7 @@ export const checkPercent = number(0, 100)
 const filterRules = {
   queue: (field: string, value: unknown) => { checkName(field, value, LIMITS.queueName) },
   state: (field: string, value: unknown) => { (Array.isArray(value) ? listOf(oneOf(...STATES)) : oneOf(...STATES))(field, value) },
-  name, group: text(LIMITS.group), tag: text(LIMITS.tag), fingerprint: text(64), ids: listOf(text(64), LIMITS.pushMany),
+  name, group: text(LIMITS.group), tag: text(LIMITS.tag), user: text(LIMITS.user), fingerprint: text(64), ids: listOf(text(64), LIMITS.pushMany),
 }
 export const checkFilter = shape(filterRules)
 export const checkList = shape({ ...filterRules, search: text(1024), cursor: text(256), limit: integer(1, LIMITS.listPage) })

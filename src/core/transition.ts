@@ -21,8 +21,8 @@ export type JobEvent =
   /** `random` in [0, 1) is for the backoff's jitter; `afterMs` overrides the backoff; `final` names why no attempt may follow, `unanswered` that there was no answer to learn from. */
   | { readonly type: 'fail'; readonly error: JobError; readonly owner: string; readonly random: number; readonly afterMs?: number; readonly final?: 'unrecoverable'; readonly unanswered?: true }
   | { readonly type: 'snooze'; readonly ms: number }
-  /** Given back by whoever holds it, unstarted or excused; `unanswered`: it may have reached its server all the same. */
-  | { readonly type: 'release'; readonly unanswered?: true }
+  /** Given back by whoever holds it, unstarted or excused; `unanswered`: it may have reached its server all the same; `refused`: whether that answered 401, if it was asked. */
+  | { readonly type: 'release'; readonly unanswered?: true; readonly refused?: boolean }
   /** Its lease was lost: the owner died or fell silent. */
   | { readonly type: 'stall'; readonly owner: string; readonly maxStalls: number }
   | { readonly type: 'cancel'; readonly reason: string }
@@ -90,7 +90,7 @@ const complete: Cell<'complete'> = (job, { result }, now) => {
   return job.removeOnComplete ? { kind: 'gone', job: done } : moved(done)
 }
 
-const fail: Cell<'fail'> = (job, { error, owner, random, afterMs, final, unanswered }, now) => {
+const fail: Cell<'fail'> = ({ refused: _refused, ...job }, { error, owner, random, afterMs, final, unanswered }, now) => {
   const failures = job.failures + 1
   const patch = { failures, attempts: logAttempt(job, owner, error, now), ...(unanswered && { unanswered }) }
   if (final) return die(job, final, error, now, patch)
@@ -116,7 +116,7 @@ const requestCancel = (reason: string, remove: boolean) => (job: Job): Outcome =
 const gone: Cell<'remove'> = (job) => ({ kind: 'gone', job })
 
 const retry: Cell<'retry'> = (job, { edit, options = {} }, now) => {
-  const { result: _result, reason: _reason, fingerprint: _fingerprint, progress: _progress, progressMessage: _message, expiresAt: _expiresAt, ...rest } = job
+  const { result: _result, refused: _refused, reason: _reason, fingerprint: _fingerprint, progress: _progress, progressMessage: _message, expiresAt: _expiresAt, ...rest } = job
   // What an option names is set anew, or no longer so.
   const kept = Object.fromEntries(Object.entries(rest).filter(([field]) => !(field in options))) as unknown as Job
   const placed = options.lifo ? { ...kept, position: -job.seq } : kept
@@ -163,7 +163,7 @@ export const TABLE: { readonly [S in State]: Row } = {
     complete: unlessCancelled(complete),
     fail: unlessCancelled(fail),
     snooze: unlessCancelled((job, { ms }, now) => moved(wait(job, ms, now))),
-    release: unlessCancelled((job, { unanswered }) => toWaiting(unanswered ? { ...job, unanswered } : job)),
+    release: unlessCancelled(({ refused: before, ...job }, { unanswered, refused = before }) => toWaiting({ ...job, ...present({ unanswered, refused: refused || undefined }) })),
     stall: unlessCancelled(stall),
     cancel: (job, { reason }) => requestCancel(reason, false)(job),
     remove: (job) => requestCancel('removed', true)(job),

@@ -2,7 +2,7 @@
 import { queueFor } from '../core/body.ts'
 import { isHoldfastError, toEnvelope } from '../core/envelope.ts'
 import { HoldfastError, invalid } from '../core/errors.ts'
-import type { Job } from '../core/job.ts'
+import type { HookName, Job } from '../core/job.ts'
 import * as limits from '../core/limits.ts'
 import { present } from '../core/present.ts'
 import type { NewJob } from '../core/push.ts'
@@ -26,6 +26,8 @@ export interface CallsOptions {
   readonly engine: Engine
   readonly clock: Clock
   readonly connectivity: Connectivity
+  /** Those that requests are pushed under. */
+  readonly hooks: readonly HookName[]
   /** The page that calls, as an owner of leases. */
   readonly client: string
   readonly say: (message: ToCaller) => void
@@ -46,8 +48,11 @@ export interface Calls {
 }
 
 const BULK = 500
+/** How long others have to stop when the user changes, and how often that is looked at. */
+const STOP_MS = 5000
+const LOOK_MS = 50
 
-export function createCalls({ engine, clock, connectivity, client, say, port, requests, leave }: CallsOptions): Calls {
+export function createCalls({ engine, hooks, clock, connectivity, client, say, port, requests, leave }: CallsOptions): Calls {
   const { space, store: { connection, committer } } = engine
 
   /** An operation whose answer is kept as a receipt. */
@@ -193,7 +198,20 @@ export function createCalls({ engine, clock, connectivity, client, say, port, re
       rules.checkUntil('options', options)
       return onQueue(call, queue, (work) => operations.pause(work, queue, options.until))
     },
-    resume: (call, queue: string) => onQueue(call, queue, (work) => operations.resume(work, queue)),
+    resume: (call, queue: string) => onQueue(call, queue, (work) => operations.resume(work, queue), { alone: true }),
+    async setUser(call, id: string | null) {
+      if (id !== null) rules.checkUser('id', id)
+      await commit(call, { alone: true, run: (work) => operations.setUser(work, id ?? undefined) })
+      for (const end = clock.awake() + STOP_MS; clock.awake() < end && await reads.runsForOthers(connection);) {
+        // Who had just claimed may not have known what to stop.
+        await committer.submit({ alone: true, run: operations.summonAll })
+        await sleep(clock, LOOK_MS)
+      }
+    },
+    forgetUser(_call, id: string) {
+      rules.checkUser('id', id)
+      return bulk({ user: id }, { type: 'remove' })
+    },
 
     process: (_call, id: string, queue: string, names: readonly string[] | undefined, options: ProcessOptions) => process({ id, queue, names, options, paused: false }),
     pauseProcessor(_call, id: string, paused: boolean) { engine.pauseProcessor(id, paused) },
@@ -249,7 +267,7 @@ export function createCalls({ engine, clock, connectivity, client, say, port, re
       try {
         const given = items[i]
         const item = typeof given === 'string' ? JSON.parse(given) as PushInput : given
-        const job = item?.http ? newRequest(item) : newJob(item, '')
+        const job = item?.http ? newRequest(item, hooks) : newJob(item, '')
         const queue = limits.checkQueue(item?.http ? item.options?.queue ?? queueFor(job.binary) : asked)
         const good = queues.get(queue)
         if (good) good.push({ id, job })
@@ -319,8 +337,8 @@ function newJob(input: PushInput | undefined, at: string): NewJob {
   return { name, data, options: options && present(options), size: size.bytes, binary: size.binary }
 }
 
-function newRequest({ data, options, http: input }: FetchInput): NewJob {
+function newRequest({ data, options, http: input }: FetchInput, hooks: readonly HookName[]): NewJob {
   const { queue: _queue, name = 'fetch', idempotency, okStatuses, allowStoredCredentials, ...rest } = options ?? {}
   const { http, size } = checkRequest(input, data, { idempotency, okStatuses, allowStoredCredentials })
-  return { ...newJob({ name, data: undefined, options: rest }, ''), data, size: size.bytes, binary: size.binary, http }
+  return { ...newJob({ name, data: undefined, options: rest }, ''), data, size: size.bytes, binary: size.binary, http: hooks.length > 0 ? { ...http, hooks } : http }
 }

@@ -4,6 +4,7 @@ import { fromEnvelope, HoldfastError } from '../core/errors.ts'
 import { systemClock as clock } from '../platform/clock.ts'
 import { ownerLock } from '../core/owner.ts'
 import { webLocks } from '../platform/locks.ts'
+import type { HookName } from '../core/job.ts'
 import type { EventType, Handler, OpenOptions, Processor, ProcessOptions, QueueEvent } from '../queue.ts'
 import { batcher } from './batch.ts'
 import type { PageProcessors } from './page-processors.ts'
@@ -140,7 +141,8 @@ export function createClient(name: string, options: OpenOptions): Client {
     let welcome: Welcome
     try {
       const answer = await Promise.race([failed, api.connect({
-        name, client: owner, durability: options.durability!, online: globalThis.navigator?.onLine !== false, unsettled: [...calls].map(([id, { method, by }]) => ({ id, method, by })),
+        name, client: owner, durability: options.durability!, online: globalThis.navigator?.onLine !== false, hooks: Object.keys(options.http ?? {}) as HookName[],
+        unsettled: [...calls].map(([id, { method, by }]) => ({ id, method, by })),
         processors: pageProcessors?.all() ?? [], ...remembered(),
       }, transfer(remote, [remote]))])
       if (closed) throw wasClosed()
@@ -223,6 +225,7 @@ export function createClient(name: string, options: OpenOptions): Client {
     switch (message.t) {
       case 'reply': settle(message.id, message.reply); break
       case 'pushed': message.ids.forEach((id, n) => { settle(id, { value: { ...message.run, first: message.run.first + n, count: 1 } }) }); break
+      case 'hook': void import('./hooks.ts').then(async ({ answerHook }) => { say({ t: 'hooked', id: message.id, reply: await answerHook(options.http!, message) }) }); break
       case 'events': for (const event of message.events) tell(event); break
       case 'generation': try { localStorage[mirror] = message.generation } catch { /* there is none here */ }
     }

@@ -1,9 +1,10 @@
 /** The worker's side of the door: one engine a page, and what goes between the two. */
 import { expose, type Endpoint } from 'comlink'
 import { toEnvelope } from '../core/envelope.ts'
-import { HoldfastError } from '../core/errors.ts'
+import { fromEnvelope, HoldfastError } from '../core/errors.ts'
 import { ownerLock } from '../core/owner.ts'
 import { createEngine } from '../engine/engine.ts'
+import { hooksWithin } from '../engine/hooks.ts'
 import type { Port } from '../engine/processor.ts'
 import { broadcastChannel } from '../platform/channel.ts'
 import { sleep, systemClock as clock } from '../platform/clock.ts'
@@ -14,7 +15,7 @@ import * as operations from '../store/operations.ts'
 import { batcher } from './batch.ts'
 import { createCalls } from './calls.ts'
 import { createLocal, type Served } from './local.ts'
-import type { Hello, HostApi, ToHost, ToHostBatch, ToPage, Welcome } from './protocol.ts'
+import type { Hello, HostApi, Reply, ToHost, ToHostBatch, ToPage, Welcome } from './protocol.ts'
 import { settledReplies } from './receipts.ts'
 
 export type { Served }
@@ -70,12 +71,19 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
   const own = `worker-${token()}`
   const release = await locks.hold(ownerLock(name, own))
   const say = batcher<ToPage>((messages) => { receive(messages) })
+  const asked = new Map<number, (reply: Reply) => void>()
+  let lastAsked = 0
+  const hooks = hooksWithin([...hello.hooks].sort(), clock, (hook, ...args) => new Promise((resolve, reject) => {
+    const id = ++lastAsked
+    asked.set(id, (reply) => { if ('error' in reply) reject(fromEnvelope(reply.error)); else resolve(reply.value) })
+    say({ t: 'hook', id, hook, args })
+  }))
   const engine = createEngine({
-    name, client, durability, factory: indexedDB, clock, locks, connectivity, estimate: browserEstimate, channel: broadcastChannel, random: Math.random, token,
+    hooks, name, client, durability, factory: indexedDB, clock, locks, connectivity, estimate: browserEstimate, channel: broadcastChannel, random: Math.random, token,
     generation: hello.generation, generated(generation) { say({ t: 'generation', generation }) },
     requests(queues) { for (const queue of queues) void local.requests(queue) }, hear(events) { say({ t: 'events', events }) },
   })
-  const local = createLocal(engine, own, clock, connectivity)
+  const local = createLocal(engine, own, clock, connectivity, hooks)
   const { replies, receipts } = await settledReplies(engine.store.connection, hello.unsettled)
   engine.store.committer.restore(receipts)
   await Promise.all([engine.adopt(own), engine.adopt(client)])
@@ -97,7 +105,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
   }
   let stopping: Promise<void> | undefined
   const leave = (): Promise<void> => stopping ??= stop()
-  const calls = createCalls({ engine, clock, connectivity, client, say, port, requests: local.requests, leave })
+  const calls = createCalls({ engine, hooks: hooks.names, clock, connectivity, client, say, port, requests: local.requests, leave })
 
   await Promise.all(hello.processors.map(calls.process))
 
@@ -118,6 +126,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
         case 'online': connectivity.hint(message.online); break
         case 'suspend': engine.suspend(message.on); break
         case 'listen': engine.listen(message.on); break
+        case 'hooked': asked.get(message.id)?.(message.reply); asked.delete(message.id); break
       }
     },
     end: () => leave().finally(release),

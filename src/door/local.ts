@@ -3,6 +3,7 @@ import { UPLOAD_QUEUE } from '../core/body.ts'
 import type { HoldfastError } from '../core/errors.ts'
 import { present } from '../core/present.ts'
 import type { Engine } from '../engine/engine.ts'
+import type { Hooks } from '../engine/hooks.ts'
 import { httpAttempt } from '../engine/http.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Connectivity } from '../platform/connectivity.ts'
@@ -27,7 +28,7 @@ const HTTP_CONCURRENCY = 4
 const UPLOAD_CONCURRENCY = 2
 const NOTHING: operations.Held = { box: -1, token: '', seq: -1 }
 
-export function createLocal(engine: Engine, owner: string, clock: Clock, connectivity: Connectivity): Local {
+export function createLocal(engine: Engine, owner: string, clock: Clock, connectivity: Connectivity, hooks: Hooks): Local {
   const { connection, committer } = engine.store
   const task = taskQueue()
   let stopped = false
@@ -52,13 +53,13 @@ export function createLocal(engine: Engine, owner: string, clock: Clock, connect
   const sending = new Set<string>()
   const fetched = byFetch((...args) => fetch(...args))
   // Service workers have no XMLHttpRequest.
-  const attempt = httpAttempt({ clock, send: fetched, upload: typeof XMLHttpRequest === 'undefined' ? fetched : byXhr, online: () => connectivity.online })
+  const attempt = httpAttempt({ clock, hooks, send: fetched, upload: typeof XMLHttpRequest === 'undefined' ? fetched : byXhr, online: () => connectivity.online })
   return {
     async requests(queue) {
       if (stopped || sending.has(queue)) return
       sending.add(queue)
       // Asked again by and by.
-      await process(queue, `${owner}:${queue}`, queue === UPLOAD_QUEUE ? UPLOAD_CONCURRENCY : HTTP_CONCURRENCY, { kind: 'requests' }, attempt).catch(() => { sending.delete(queue) })
+      await process(queue, `${owner}:${queue}`, queue === UPLOAD_QUEUE ? UPLOAD_CONCURRENCY : HTTP_CONCURRENCY, { kind: 'requests', hooks: hooks.names }, attempt).catch(() => { sending.delete(queue) })
     },
     serve: ({ queue, names, execute, concurrency }) => process(queue, `${owner}:${queue}:served`, concurrency, present({ kind: 'handlers' as const, names }), execute),
     stop(reason) {

@@ -1,6 +1,7 @@
 /** What crosses between a page and its worker. Types only. */
 import type { ErrorEnvelope } from '../core/errors.ts'
 import type { IdRun } from '../core/id.ts'
+import type { HookName } from '../core/job.ts'
 import type { PushOptions } from '../core/push.ts'
 import type { FetchOptions, ProcessOptions, QueueEvent } from '../queue.ts'
 import type { RequestInput } from './request.ts'
@@ -9,7 +10,7 @@ import type { AttemptReport, Run, RunEnding } from '../runner/runner.ts'
 /** The calls a page may make; anything else is refused. */
 export type Method =
   | 'push' | 'pushMany' | 'pull' | 'ackMany' | 'fail' | 'heartbeat' | 'report' | 'release' | 'snooze' | 'waitFor' | 'cancel' | 'promote' | 'update' | 'retry' | 'remove'
-  | 'retryAll' | 'removeAll' | 'get' | 'list' | 'stats' | 'queues' | 'configure' | 'pause' | 'resume'
+  | 'retryAll' | 'removeAll' | 'get' | 'list' | 'stats' | 'queues' | 'configure' | 'pause' | 'resume' | 'setUser' | 'forgetUser'
   | 'process' | 'pauseProcessor' | 'stopProcessor' | 'idle' | 'steps' | 'storeStep' | 'storage' | 'close'
 
 export interface CallMessage { readonly t: 'call'; readonly id: number; readonly method: Method; readonly args: readonly unknown[] }
@@ -21,6 +22,7 @@ export type ToHost =
   | { readonly t: 'report'; readonly processor: string; readonly key: string; readonly report: AttemptReport }
   | { readonly t: 'online'; readonly online: boolean }
   | { readonly t: 'listen'; readonly on: boolean }
+  | { readonly t: 'hooked'; readonly id: number; readonly reply: Reply }
   /** The page is being hidden for good or frozen, or is back. */
   | { readonly t: 'suspend'; readonly on: boolean }
 
@@ -38,6 +40,8 @@ export type ToCaller =
   /** The answers to pushes that were stored together: the n-th call's job is the n-th of the run. */
   | { readonly t: 'pushed'; readonly ids: readonly number[]; readonly run: IdRun }
   | { readonly t: 'events'; readonly events: readonly QueueEvent[] }
+  /** A question to the application; answered by `hooked`. */
+  | { readonly t: 'hook'; readonly id: number; readonly hook: HookName; readonly args: readonly unknown[] }
   /** The database's generation, to be remembered elsewhere. */
   | { readonly t: 'generation'; readonly generation: string }
 
@@ -57,6 +61,8 @@ export interface Hello {
   readonly client: string
   readonly durability: 'strict' | 'relaxed'
   readonly online: boolean
+  /** What the application wants to have a say in. */
+  readonly hooks: readonly HookName[]
   /** The database's generation when this origin last used it. */
   readonly generation?: string
   /** The page's processors: the worker adopts what they run before it does anything else. */

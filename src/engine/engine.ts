@@ -1,7 +1,7 @@
 /** Drives the queue in one realm: wake → upkeep → claim → sleep until the next due time. All it knows is in the database; what it keeps is an economy. */
 import { isHoldfastError } from '../core/envelope.ts'
 import { HoldfastError } from '../core/errors.ts'
-import { isFinal, type Job } from '../core/job.ts'
+import { isFinal, type Job, type JobError } from '../core/job.ts'
 import { parseLane } from '../core/lane.ts'
 import { checkSize, LIMITS } from '../core/limits.ts'
 import { present } from '../core/present.ts'
@@ -21,6 +21,7 @@ import type { LeaseRow, QueueRow } from '../store/schema.ts'
 import { openStore, type Store } from '../store/store.ts'
 import type { Env } from '../store/work.ts'
 import { HUNGRY_MS, ProcessorState, type ProcessorOptions } from './processor.ts'
+import type { Hooks } from './hooks.ts'
 import { createSpace, type Space } from './space.ts'
 import { createUpkeep } from './upkeep.ts'
 
@@ -40,6 +41,7 @@ export interface EngineOptions {
   /** 128 random bits as text. */
   readonly token: () => string
   readonly estimate: Estimate
+  readonly hooks: Hooks
   /** The database's generation when this origin last used it. */
   readonly generation?: string | undefined
   /** Called with the database's generation when it is not that one. */
@@ -87,8 +89,10 @@ const FULL_MS = 60_000
 /** The data of an operation, not the state of the storage, is what could not be stored. */
 const refusedByStorage = (error: unknown): boolean => isHoldfastError(error) && error.code === 'STORAGE' && String(error.details['name']).startsWith('Data')
 
+const isNetworkError = ({ name, message }: JobError): boolean => name === 'NetworkError' || (name === 'TypeError' && /fetch|network/i.test(message))
+
 export function createEngine(options: EngineOptions): Engine {
-  const { name, clock, locks, connectivity, random, token } = options
+  const { name, clock, locks, connectivity, random, token, hooks } = options
   const processors = new Map<string, ProcessorState>()
   const owners = new Set<string>()
   const wakeListeners = new Map<string, Set<() => void>>()
@@ -120,7 +124,7 @@ export function createEngine(options: EngineOptions): Engine {
   })
   const { committer, connection } = store
   const channel: Channel = options.channel(`holdfast:${name}`, heard)
-  const upkeep = createUpkeep({ name, store, clock, locks, owners: () => owners, check: checkLeases, wakeAll, queues: looked, log() { connection.drop() } })
+  const upkeep = createUpkeep({ name, store, clock, locks, owners: () => owners, check: checkLeases, wakeAll, refresh() { void refresh() }, queues: looked, log() { connection.drop() } })
 
   const space = createSpace(options.estimate, () => { say([{ type: 'storage-low', at: clock.now() }]) })
   void space.look()
@@ -211,6 +215,14 @@ export function createEngine(options: EngineOptions): Engine {
       if (handled) unhandled.delete(id)
       else if (!unhandled.has(id)) { unhandled.add(id); say([{ type: 'unhandled', at: clock.now(), queue, name: job }]) }
     }
+  }
+
+  /** Gets new credentials where they are asked for, if the application here can. */
+  async function refresh(): Promise<void> {
+    if (closed || !hooks.names.includes('onUnauthorized')) return
+    const origins = await committer.submit({ alone: true, run: (work) => operations.takeRefreshes(work, options.client) }).catch(() => [])
+    for (const origin of origins) void hooks.call('onUnauthorized', { origin }).then(() => 'refreshed' as const, (error: unknown) => isNetworkError(describeError(error)) ? 'delayed' as const : 'denied' as const)
+      .then((outcome) => committer.submit({ alone: true, run: (work) => operations.refreshed(work, origin, outcome) })).catch(() => {})
   }
 
   // ---- claiming ----
@@ -312,7 +324,10 @@ export function createEngine(options: EngineOptions): Engine {
     committer.submit({
       ending: true, rooms: operations.RUN_ROOMS, needs: [['queues', processor.options.queue], ...boxes.map((box) => ['leases', box] as const)],
       run: (work) => operations.settle(work, endings),
-    }).then(() => { processor.options.port.settled(keys) }, (error: unknown) => {
+    }).then(() => {
+      processor.options.port.settled(keys)
+      if (endings.some(({ origin }) => origin?.unauthorized)) void refresh()
+    }, (error: unknown) => {
       if (closed || (isHoldfastError(error) && error.code === 'CLOSED')) return
       // One that cannot be stored must not hold up the others.
       if (endings.length > 1 && refusedByStorage(error)) for (const one of endings) settle(processor, [one], [keyOf(one.token, one.seq)])
@@ -327,8 +342,7 @@ export function createEngine(options: EngineOptions): Engine {
   function eventOf(processor: ProcessorState, { event }: RunEnding): operations.Ending['event'] {
     if (event.type === 'complete') return event.result === undefined ? event : { ...event, result: storable(event.result) }
     if (event.type !== 'fail') return event
-    const network = event.error.name === 'NetworkError' || (event.error.name === 'TypeError' && /fetch|network/i.test(event.error.message))
-    if (network && !event.final && processor.gated && !connectivity.online) return { type: 'release' }
+    if (isNetworkError(event.error) && !event.final && processor.gated && !connectivity.online) return { type: 'release' }
     return { ...event, owner: processor.options.owner, random: random() }
   }
 
@@ -350,10 +364,10 @@ export function createEngine(options: EngineOptions): Engine {
     const asked = [...processors.values()].filter((processor) => processor.options.owner === owner)
       .map((processor) => ({ processor, keys: [...processor.held.keys()], tokens: [...processor.known] }))
     if (asked.length === 0) return
-    const leases = await readLeases(connection, owner)
+    const [leases, meta] = await Promise.all([readLeases(connection, owner), readMeta(connection)])
     for (const { processor, keys, tokens } of asked) {
       const mine = leases.filter(({ processor: id }) => id === processor.options.id)
-      for (const key of keys) checkRun(processor, key, mine)
+      for (const key of keys) checkRun(processor, key, mine, meta?.user)
       // A claim that was applied though its answer was lost.
       if (!processor.claiming && mine.some(({ token: proof }) => !processor.known.has(proof))) { processor.claiming = true; claimAgain(processor) }
       for (const token of tokens) if (!leases.some((lease) => lease.token === token)) processor.known.delete(token)
@@ -361,12 +375,13 @@ export function createEngine(options: EngineOptions): Engine {
   }
 
   /** Stops what runs under a lease that was lost or told to stop. */
-  function checkRun({ held, options: { port } }: ProcessorState, key: string, leases: readonly LeaseRow[]): void {
+  function checkRun({ held, options: { port } }: ProcessorState, key: string, leases: readonly LeaseRow[], user: string | undefined): void {
     const run = held.get(key)
     if (!run) return
     const lease = leases.find(({ token: proof }) => proof === run.token)
     const stop = lease?.cancels?.[run.job.seq]
     if (!lease?.left.includes(run.job.seq)) port.abort(key, operations.staleLease(run.job.seq))
+    else if (run.job.user !== undefined && run.job.user !== user) port.abort(key, new HoldfastError('INVALID_STATE', 'It belongs to another user than the one who is signed in', { id: run.job.id }))
     else if (stop) port.abort(key, new HoldfastError('INVALID_STATE', stop.reason, { id: run.job.id }))
   }
 

@@ -1,15 +1,17 @@
 /** A request as an attempt: send it, and say what its answer means (`core/http-answer.ts` decides). */
 import { isUpload } from '../core/body.ts'
-import { classify } from '../core/http-answer.ts'
+import { HoldfastError } from '../core/errors.ts'
+import { classify, type Verdict } from '../core/http-answer.ts'
 import { cut } from '../core/limits.ts'
 import type { HttpRequest, Job, JobError } from '../core/job.ts'
 import { present } from '../core/present.ts'
 import { originOf } from '../core/lane.ts'
-import type { HttpResult } from '../queue.ts'
+import type { Classification, HttpResult, OutgoingRequest } from '../queue.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Received, Send, Sent } from '../platform/send.ts'
 import { describeError } from '../runner/outcome.ts'
 import type { Attempt, Execute, Result, RunEnding } from '../runner/runner.ts'
+import type { Hooks } from './hooks.ts'
 
 const RESULT_BODY_BYTES = 65_536
 const EXCERPT_BYTES = 512
@@ -20,6 +22,7 @@ export interface HttpEnv {
   readonly send: Send
   /** For files and forms, of which there may be much to send. */
   readonly upload: Send
+  readonly hooks: Hooks
   online(): boolean
 }
 
@@ -41,7 +44,9 @@ export function httpAttempt(env: HttpEnv): Execute {
     const { http } = job
     if (!http) return { event: { type: 'fail', error: { name: 'Error', message: 'This job holds no request' }, final: 'unrecoverable' } }
     const origin = originOf(http.url)
-    const request = requestOf(job, http)
+    const asks = (hook: 'beforeSend' | 'classify'): boolean => http.hooks?.includes(hook) === true
+    const request = asks('beforeSend') ? await unlessAborted(attempt, prepared(env.hooks, job, http)) : requestOf(job, http)
+    if (request instanceof HoldfastError) return stopped(request)
     let response: Received
     try {
       response = await (isUpload(http) ? env.upload : env.send)(request, attempt.signal, (part) => { attempt.moved(part) })
@@ -55,7 +60,9 @@ export function httpAttempt(env: HttpEnv): Execute {
       return ownFault ? { event: { type: 'fail', error: failure, unanswered: true } } : { event: { type: 'release', unanswered: true }, origin: { closed: { reason: failure.message } } }
     }
     if (response.redirected) return answered({ type: 'fail', error: redirected(http, response.redirected), final: 'unrecoverable' })
-    const verdict = classify(present({ status: response.status, retryAfter: response.headers.get('retry-after') ?? undefined }), http.okStatuses, job.unanswered === true || job.stalls > 0, env.clock.now(), env.clock.parseDate)
+    const usual = classify(present({ status: response.status, retryAfter: response.headers.get('retry-after') ?? undefined }), http.okStatuses, job.unanswered === true || job.stalls > 0, env.clock.now(), env.clock.parseDate)
+    const verdict = asks('classify') ? await unlessAborted(attempt, overruled(env.hooks, job, response, usual)) : usual
+    if (verdict instanceof HoldfastError) return { event: { type: 'release', unanswered: true } }
     const error: JobError = { name: 'HttpError', message: `${response.status} from ${http.method} ${http.url}${excerpt(response)}` }
     const after = present({ afterMs: 'afterMs' in verdict ? verdict.afterMs : undefined })
     switch (verdict.kind) {
@@ -68,6 +75,7 @@ export function httpAttempt(env: HttpEnv): Execute {
         ? { event: { type: 'fail', error, ...after } }
         : { event: { type: 'release' }, origin: { closed: { reason: error.message, ...after } } }
       case 'retry': return answered({ type: 'fail', error, ...after })
+      case 'unauthorized': return { event: { type: 'fail', error }, origin: { unauthorized: true } }
       case 'dead': return answered({ type: 'fail', error, final: 'unrecoverable' })
     }
   }
@@ -83,6 +91,38 @@ function requestOf(job: Job, http: HttpRequest): Sent {
     headers.set(http.idempotency.header, http.idempotency.quoted ? `"${key}"` : key)
   }
   return present({ url: http.url, method: http.method, headers, body: http.body && bodyOf(http.body, job.data) })
+}
+
+/** What comes of a hook, or why nobody waits for it any more. */
+const unlessAborted = <T>({ signal }: Attempt, work: Promise<T>): Promise<T | HoldfastError> => new Promise((resolve, reject) => {
+  const stop = (): void => { resolve(signal.reason as HoldfastError) }
+  if (signal.aborted) stop()
+  signal.addEventListener('abort', stop)
+  work.then((value) => { if (signal.aborted) stop(); else resolve(value) }, reject)
+})
+
+/** Stopped before anything was sent. */
+const stopped = (reason: HoldfastError): { readonly event: Result } => ({ event: reason.code === 'TIMEOUT' ? { type: 'fail', error: describeError(reason) } : { type: 'release' } })
+
+/** What `beforeSend` makes of a request. Its origin stays: by that it was let through. */
+async function prepared(hooks: Hooks, job: Job, http: HttpRequest): Promise<Sent> {
+  const { headers, body, ...plain } = requestOf(job, http)
+  const given: OutgoingRequest = { ...plain, headers: Object.fromEntries(headers), ...(body !== undefined && !(body instanceof FormData) && { body: body as string | Blob }) }
+  const said = await hooks.call('beforeSend', given, job) as Partial<OutgoingRequest>
+  const sent = { ...given, ...present(said) }
+  if (originOf(String(sent.url)) !== originOf(http.url)) throw new HoldfastError('VALIDATION', `beforeSend may not change the origin of ${http.url} (to ${sent.url})`, { field: 'url' })
+  return present({ url: sent.url, method: sent.method, headers: new Headers(sent.headers), body: (sent.body ?? body) as BodyInit | undefined })
+}
+
+const KINDS: readonly unknown[] = ['done', 'retry', 'origin', 'dead'] satisfies Classification[]
+
+/** What `classify` says of an answer, or what it means otherwise. */
+async function overruled(hooks: Hooks, job: Job, response: Received, usual: Verdict): Promise<Verdict> {
+  const said = await hooks.call('classify', resultOf(response, true), job)
+  if (said === undefined) return usual
+  const { kind, afterMs } = (typeof said === 'string' ? { kind: said } : said ?? {}) as { readonly kind?: unknown; readonly afterMs?: number }
+  if (!KINDS.includes(kind) || !(afterMs === undefined || afterMs >= 0)) throw new HoldfastError('VALIDATION', `classify must return nothing, or one of ${KINDS.join(', ')}, or {kind, afterMs}`, { field: 'classify' })
+  return present({ kind: kind as Classification, afterMs })
 }
 
 /** `checkBody` has made sure of what the data is. */

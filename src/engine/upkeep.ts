@@ -15,6 +15,8 @@ export interface UpkeepOptions {
   readonly owners: () => ReadonlySet<string>
   readonly check: (owner: string) => Promise<void>
   readonly wakeAll: () => void
+  /** Credentials are to be refreshed. */
+  readonly refresh: () => void
   /** The queues as they are now. */
   readonly queues: (rows: readonly QueueRow[], leader: boolean) => void
   readonly log: (error: unknown) => void
@@ -45,7 +47,7 @@ const RECEIPT_MS = 3_600_000
 const ownersOf = ({ owners, leases, queues }: Outlook): ReadonlySet<string> =>
   new Set([...owners.keys(), ...leases.map(({ owner }) => owner), ...queues.flatMap(({ processors }) => Object.values(processors).map(({ owner }) => owner))])
 
-export function createUpkeep({ name, store: { connection, committer, reserve }, clock, locks, owners, check, wakeAll, queues, log }: UpkeepOptions): Upkeep {
+export function createUpkeep({ name, store: { connection, committer, reserve }, clock, locks, owners, check, wakeAll, refresh, queues, log }: UpkeepOptions): Upkeep {
   let leader = !locks.supported
   let stopped = false
   let started = false
@@ -95,9 +97,10 @@ export function createUpkeep({ name, store: { connection, committer, reserve }, 
     const grace = leader ? 0 : GRACE_MS
     if (state.at <= now - grace) await doDue(state, now)
     if (state.originsAt <= now) wakeAll()
+    if (state.refreshAt <= now) refresh()
     if (leader) await tidy(state)
     queues(state.queues, leader)
-    return Math.min(state.at + grace, state.originsAt <= now ? Infinity : state.originsAt, now + Math.min(TICK_MS, silentIn))
+    return Math.min(state.at + grace, state.originsAt <= now ? Infinity : state.originsAt, state.refreshAt <= now ? Infinity : state.refreshAt, now + Math.min(TICK_MS, silentIn))
   }
 
   async function doDue(state: Outlook, now: number): Promise<void> {

@@ -36,7 +36,7 @@ function decode(text: string | undefined): Cursor {
 
 function matches(job: Job, filter: Filter & { readonly search?: string }): boolean {
   return (filter.queue === undefined || job.queue === filter.queue) && (filter.name === undefined || job.name === filter.name)
-    && (filter.group === undefined || job.group === filter.group) && (filter.tag === undefined || job.tags?.includes(filter.tag) === true) && (filter.fingerprint === undefined || job.fingerprint === filter.fingerprint)
+    && (filter.group === undefined || job.group === filter.group) && (filter.tag === undefined || job.tags?.includes(filter.tag) === true) && (filter.user === undefined || job.user === filter.user) && (filter.fingerprint === undefined || job.fingerprint === filter.fingerprint)
     && (filter.ids === undefined || filter.ids.includes(job.id)) && (filter.search === undefined || mentions(job, filter.search.toLowerCase()))
 }
 

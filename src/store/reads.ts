@@ -1,7 +1,8 @@
 /** Reading without deciding: one job, a list in slices, counters, and when something is next due. */
-import { parseLane } from '../core/lane.ts'
+import { refreshAt } from '../core/credentials.ts'
+import { canRun, laneOf, parseLane } from '../core/lane.ts'
 import { seqOf } from '../core/seq.ts'
-import { STATES, type Job, type State } from '../core/job.ts'
+import { STATES, type HookName, type Job, type State } from '../core/job.ts'
 import { present } from '../core/present.ts'
 import type { Counts, QueueStats } from '../queue.ts'
 import { isOwnFault, type Connection } from './connection.ts'
@@ -58,7 +59,7 @@ export async function readStats(connection: Connection, now: number, queue?: str
     return {
       queue: row.queue, counts, paused: row.paused && !(row.pausedUntil !== undefined && row.pausedUntil <= now),
       ...present({ pausedUntil: row.paused ? row.pausedUntil : undefined }),
-      closedOrigins: Object.fromEntries(Object.entries(closed).filter(([origin]) => Object.keys(row.lanes).some((lane) => lane.endsWith(`|${origin}`)))),
+      closedOrigins: Object.fromEntries(Object.entries(closed).filter(([origin]) => Object.keys(row.lanes).some((lane) => parseLane(lane).origin === origin))),
     }
   })
   return { counts: total, queues }
@@ -66,12 +67,22 @@ export async function readStats(connection: Connection, now: number, queue?: str
 
 export const readQueues = (connection: Connection): Promise<string[]> => read(connection, (tx) => tx.keys('queues'), ['queues'])
 
+/** Whether a handler or a request runs for somebody who is not the user now. */
+export const runsForOthers = (connection: Connection): Promise<boolean> => read(connection, async (tx) => {
+  const [all, meta] = await Promise.all([tx.all('leases'), tx.get('meta', 'main')])
+  const leases = all.filter(({ processor }) => processor !== undefined)
+  const boxes = await Promise.all(leases.map(({ box }) => tx.get('boxes', box)))
+  return leases.some(({ left }, i) => boxes[i]?.jobs.some(({ seq, user }) => left.includes(seq) && user !== undefined && user !== meta?.user))
+}, ['leases', 'boxes', 'meta'])
+
 /** What upkeep has to know. */
 export interface Outlook {
   /** When something is next due (epoch ms), Infinity when nothing is. */
   readonly at: number
   /** When a closed origin may next be tried. */
   readonly originsAt: number
+  /** When credentials are next to be refreshed. */
+  readonly refreshAt: number
   readonly queues: readonly QueueRow[]
   readonly leases: readonly LeaseRow[]
   /** Heartbeats by owner. */
@@ -83,32 +94,35 @@ export interface Outlook {
 
 export function outlook(connection: Connection, now: number): Promise<Outlook> {
   return read(connection, async (tx) => {
-    const [[delayed], [ahead], [expiry], origins, queues, leases, owners, receipts, meta] = await Promise.all([
-      tx.allBy('delayed', 'runAt', null, 1), tx.allBy('delayed', 'since', IDBKeyRange.lowerBound(now, true), 1), tx.keys('expiries', null, 1), tx.all('origins'), tx.all('queues'), tx.all('leases'), tx.all('owners'), tx.all('receipts'), tx.get('meta', 'main'),
+    const [[delayed], [ahead], [expiry], origins, queues, leases, owners, receipts, meta, credentials] = await Promise.all([
+      tx.allBy('delayed', 'runAt', null, 1), tx.allBy('delayed', 'since', IDBKeyRange.lowerBound(now, true), 1), tx.keys('expiries', null, 1), tx.all('origins'), tx.all('queues'), tx.all('leases'), tx.all('owners'), tx.all('receipts'), tx.get('meta', 'main'), tx.all('credentials'),
     ])
     const pauses = queues.map(({ paused, pausedUntil }) => paused ? pausedUntil ?? Infinity : Infinity)
     return {
       // A wait that begins in the future was begun before the clock was set back: that is to be mended now.
       at: ahead || origins.some(({ since }) => since > now) ? now : Math.min(delayed?.runAt ?? Infinity, expiry?.[0] ?? Infinity, ...pauses),
       originsAt: Math.min(Infinity, ...origins.map(({ retryAt, failures }) => failures > 0 || retryAt > now ? retryAt : Infinity)),
+      refreshAt: Math.min(Infinity, ...credentials.map((one) => refreshAt(one, now))),
       queues, leases, owners: new Map(owners.map(({ owner, beats }) => [owner, beats])), receipts, reserve: meta?.reserve,
     }
-  }, ['delayed', 'expiries', 'origins', 'queues', 'leases', 'owners', 'receipts', 'meta'])
+  }, ['delayed', 'expiries', 'origins', 'queues', 'leases', 'owners', 'receipts', 'meta', 'credentials'])
 }
 
 const SOME_DELAYED = 100
 
-/** When the next request can be sent (epoch ms), Infinity when there is none. One that is being sent may come back, so it is due now. */
-export const requestsDueAt = (connection: Connection, now: number): Promise<number> => read(connection, async (tx) => {
-  const [rows, origins, delayed] = await Promise.all([tx.all('queues'), tx.all('origins'), tx.allBy('delayed', 'runAt', null, SOME_DELAYED)])
+/** When a realm with these hooks can send the next request (epoch ms), Infinity when it cannot send any. One that is being sent may come back, so it is due now. */
+export const requestsDueAt = (connection: Connection, now: number, hooks: readonly HookName[]): Promise<number> => read(connection, async (tx) => {
+  const [rows, origins, credentials, delayed, meta] = await Promise.all([tx.all('queues'), tx.all('origins'), tx.all('credentials'), tx.allBy('delayed', 'runAt', null, SOME_DELAYED), tx.get('meta', 'main')])
   const gates = new Map(origins.map(({ origin, retryAt }) => [origin, Math.max(now, retryAt)]))
+  for (const { origin, state } of credentials) if (state === 'denied' || (state === 'stale' && !hooks.includes('onUnauthorized'))) gates.set(origin, Infinity)
+  const due = (lane: string, at: number): number => {
+    const needs = parseLane(lane)
+    return canRun({ kind: 'requests', hooks }, needs, meta?.user) ? Math.max(at, gates.get(needs.origin ?? '') ?? now) : Infinity
+  }
   const open = new Map(rows.filter(({ http, paused, pausedUntil = Infinity }) => http && !(paused && pausedUntil > now)).map((row) => [row.queue, row]))
-  const requests = [...open.values()].flatMap(({ counts, lanes }) => [
-    ...(counts.active > 0 ? [now] : []),
-    ...Object.keys(lanes).flatMap((lane) => { const { origin } = parseLane(lane); return origin === undefined ? [] : [gates.get(origin) ?? now] }),
-  ])
-  return Math.min(Infinity, ...requests, ...delayed.filter(({ http, queue }) => http && open.has(queue)).map(({ runAt = now }) => runAt))
-}, ['queues', 'origins', 'delayed'])
+  const requests = [...open.values()].flatMap(({ counts, lanes }) => [...(counts.active > 0 ? [now] : []), ...Object.keys(lanes).map((lane) => due(lane, now))])
+  return Math.min(Infinity, ...requests, ...delayed.filter(({ queue }) => open.has(queue)).map((job) => due(laneOf(job), job.runAt ?? now)))
+}, ['queues', 'origins', 'credentials', 'delayed', 'meta'])
 
 export const readLeases = (connection: Connection, owner: string): Promise<LeaseRow[]> =>
   read(connection, (tx) => tx.allBy('leases', 'owner', owner), ['leases'])

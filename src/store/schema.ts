@@ -1,11 +1,12 @@
 /** The database: its type, its version and its upgrades, which only ever add. */
 import type { Counts, QueueSettings } from '../queue.ts'
+import type { Credentials } from '../core/credentials.ts'
 import type { Gate } from '../core/gate.ts'
 import { HoldfastError } from '../core/errors.ts'
 import type { HttpRequest, Job, LogLine } from '../core/job.ts'
 import { Tx } from './tx.ts'
 
-export const VERSION = 1
+export const VERSION = 2
 
 /** A run of waiting jobs of one lane and priority, in order of position. Pages of one (lane, priority) never overlap. */
 export interface PageRow {
@@ -113,6 +114,8 @@ export interface MetaRow {
   readonly receipt?: ReceiptRow
   /** The room kept for the ends of stored jobs; absent: not yet taken. Once it is spent, pushes are refused until it is kept again. */
   readonly reserve?: 'kept' | 'spent'
+  /** Whose queue it is now. */
+  readonly user?: string
   /** The oldest schema version that may still write here; absent: any. */
   readonly needs?: number
 }
@@ -137,6 +140,7 @@ export interface Schema {
   steps: { key: [seq: number, name: string]; value: { seq: number; name: string; value: unknown } }
   queues: { key: string; value: QueueRow }
   origins: { key: string; value: Gate }
+  credentials: { key: string; value: Credentials }
   owners: { key: string; value: { owner: string; beats: number } }
   receipts: { key: string; value: ReceiptRow }
   schedules: { key: string; value: { name: string } }
@@ -178,6 +182,7 @@ const LAYOUT: Readonly<Record<Room, Layout>> = {
   steps: { key: ['seq', 'name'] },
   queues: { key: 'queue' },
   origins: { key: 'origin' },
+  credentials: { key: 'origin' },
   owners: { key: 'owner' },
   receipts: { key: 'client' },
   schedules: { key: 'name' },
@@ -189,7 +194,7 @@ const LAYOUT: Readonly<Record<Room, Layout>> = {
 export const ROOMS = Object.keys(LAYOUT) as Room[]
 
 /** All that claims and endings touch. */
-export const RUN_ROOMS = ['queues', 'waiting', 'leases', 'boxes', 'history', 'archives', 'delayed', 'dead', 'payloads', 'steps', 'origins', 'expiries', 'groups', 'blocked'] as const satisfies readonly Room[]
+export const RUN_ROOMS = ['queues', 'waiting', 'leases', 'boxes', 'history', 'archives', 'delayed', 'dead', 'payloads', 'steps', 'origins', 'credentials', 'expiries', 'groups', 'blocked'] as const satisfies readonly Room[]
 
 export const PUSH_ROOMS = ['queues', 'waiting', 'delayed', 'expiries', 'payloads', 'uniques', 'groups', 'blocked'] as const satisfies readonly Room[]
 
@@ -218,7 +223,7 @@ export const opened = (request: IDBOpenDBRequest): Promise<IDBDatabase> => new P
 /** Upgrades only ever add, so a newer version can be used as long as it does not say that it must not be. */
 export async function openDatabase(factory: IDBFactory, name: string, generation: string, events: OpenEvents): Promise<IDBDatabase> {
   const request = factory.open(databaseName(name), VERSION)
-  request.onupgradeneeded = ({ oldVersion }) => { if (oldVersion < 1) createRooms(request.result, generation) }
+  request.onupgradeneeded = () => { addRooms(request.result, generation) }
   let db: IDBDatabase
   try { db = await opened(request) } catch (error) {
     if (!(error instanceof Error) || error.name !== 'VersionError') throw error
@@ -237,8 +242,10 @@ export async function openDatabase(factory: IDBFactory, name: string, generation
 
 export const deleteDatabase = (factory: IDBFactory, name: string): Promise<unknown> => opened(factory.deleteDatabase(databaseName(name)))
 
-function createRooms(db: IDBDatabase, generation: string): void {
+/** Those that an older version did not have. */
+function addRooms(db: IDBDatabase, generation: string): void {
   for (const [room, { key, numbered, indexes = {}, lists = [] }] of Object.entries(LAYOUT)) {
+    if (db.objectStoreNames.contains(room)) continue
     const store = db.createObjectStore(room, { keyPath: key ?? null, autoIncrement: numbered === true })
     for (const [index, path] of Object.entries(indexes)) store.createIndex(index, path)
     for (const list of lists) store.createIndex(list, list, { multiEntry: true })

@@ -8,7 +8,7 @@ import { read } from './reads.ts'
 import { withLease } from './rooms.ts'
 import { bucketsOf, type GroupRow, type HistoryRow, type LeaseRow, type PageKey, type QueueRow, type Room } from './schema.ts'
 import type { Key, Row, Tx } from './tx.ts'
-import { passTurn } from './verbs/groups.ts'
+import { groupOf, passTurn } from './verbs/groups.ts'
 import { emptyCounts, type Work } from './work.ts'
 
 /** Rows read at once: a few ms, so that a check holds up no push. */
@@ -59,7 +59,7 @@ class Audit {
     if (job.large) this.large.add(job.seq)
     if (job.http) this.http.add(job.queue)
     if (job.http && state === 'active') this.asked.set(originOf(job.http.url), (this.asked.get(originOf(job.http.url)) ?? 0) + 1)
-    if (job.group !== undefined && (state === 'waiting' || state === 'delayed' || state === 'active')) this.turns.set(this.groupOf(job.queue, job.group), job.seq)
+    if (job.group !== undefined && (state === 'waiting' || state === 'delayed' || state === 'active')) this.turns.set(this.groupOf(job.queue, groupOf(job)), job.seq)
     this.tally(job.queue)[state]++
     return true
   }
@@ -142,7 +142,7 @@ function checkArchive(audit: Audit, order: number, jobs: readonly Job[]): void {
 
 function checkSingle(audit: Audit, room: 'dead' | 'delayed' | 'blocked', job: Job): void {
   if (!audit.place(job, room, room)) { audit.wrong(`job ${job.seq} is in ${room} and in ${audit.places.get(job.seq)}`, (work) => { work.delete(room, job.seq) }); return }
-  if (room === 'blocked' && job.group !== undefined) audit.groupOf(job.queue, job.group).push(job)
+  if (room === 'blocked' && job.group !== undefined) audit.groupOf(job.queue, groupOf(job)).push(job)
   if (job.state !== room) audit.wrong(`job ${job.seq} is in ${room}, and ${job.state}`, (work) => { work.put(room, job.seq, { ...job, state: room }) })
 }
 

@@ -17,7 +17,7 @@ interface Entry { readonly room: Room; readonly key: IDBValidKey; readonly row: 
 /** Rows that most transactions need, as a realm last saw them. */
 export interface Memory { readonly generation: string; readonly version: number; readonly rows: ReadonlyMap<string, Entry> }
 
-const REMEMBERED: ReadonlySet<Room> = new Set<Room>(['meta', 'queues', 'leases', 'origins'])
+const REMEMBERED: ReadonlySet<Room> = new Set<Room>(['meta', 'queues', 'leases', 'origins', 'credentials'])
 
 /** What a transaction may not get from anywhere else: the time and chance, drawn before it began. */
 export interface Env {

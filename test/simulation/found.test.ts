@@ -20,7 +20,7 @@ function begin(ms = 0) {
   const monitor = new Monitor(world, database, NAME)
   const ran: string[] = []
   const open = (concurrency?: number): Tab => new Tab({
-    world, database, name: NAME, watched: (_realm, execute) => execute, fetch: () => () => Promise.reject(new TypeError('no network')),
+    world, database, name: NAME, watched: (_realm, execute) => execute, signIn: () => Promise.resolve(), fetch: () => () => Promise.reject(new TypeError('no network')),
     execute: (realm) => handlerAttempt(() => (job: Job) => { ran.push(job.name); return ms === 0 ? undefined : new Promise((resolve) => { world.after(realm, ms, () => { resolve(undefined) }) }) }),
   }, concurrency === undefined ? [] : [{ queue: Q, concurrency }])
   const pushed = (tab: Tab, token: string, options: object = {}): Promise<IdRun> => tab.call<IdRun>('push', Q, { name: 'work', data: token, options: { metadata: { token }, ...options } })

@@ -80,17 +80,41 @@ export function createHandlers(world: World, wrong: (what: string) => void): Han
   }
 }
 
-/** A server that answers as it likes. */
-export function createServer(world: World): { heal(): void; fetch(realm: Realm): typeof fetch } {
+export interface Server {
+  heal(): void
+  fetch(realm: Realm): typeof fetch
+  /** Somebody signs in by hand. */
+  signedIn(): void
+  /** Gets credentials that it takes. */
+  signIn(realm: Realm): Promise<void>
+}
+
+/** A server that answers as it likes, and takes credentials until it does not. */
+export function createServer(world: World): Server {
   let healed = false
+  let expired = false
   const answer = (status: number, headers: Record<string, string> = {}): Response => ({ status, headers: new Headers(headers), text: () => Promise.resolve('') }) as unknown as Response
   return {
     heal() { healed = true },
+    signedIn() { expired = false },
+    signIn: (realm) => new Promise((resolve, reject) => {
+      world.after(realm, world.random.between(5, 3000), () => {
+        switch (healed ? 'ok' : world.random.weighted({ ok: 20, none: 4, denied: 1, useless: 2, silent: 1 })) {
+          case 'ok': expired = false; resolve(); break
+          case 'none': reject(new TypeError('Failed to fetch')); break
+          case 'denied': reject(new Error('denied')); break
+          case 'useless': resolve(); break
+          case 'silent': break
+        }
+      })
+    }),
     fetch: (realm) => (_url, init) => new Promise((resolve, reject) => {
       const { random } = world
       init?.signal?.addEventListener('abort', () => { reject(init.signal?.reason as Error) })
       const later = (call: () => void): void => { world.after(realm, random.between(5, 300), call) }
       if (!world.online) { later(() => { reject(new TypeError('Failed to fetch')) }); return }
+      if (!healed && random.chance(0.05)) expired = true
+      if (expired) { later(() => { resolve(answer(401)) }); return }
       switch (healed ? 'ok' : random.weighted({ ok: 50, error: 10, away: 15, refused: 5, none: 10, silent: 2, busy: 3 })) {
         case 'ok': later(() => { resolve(answer(200)) }); break
         case 'error': later(() => { resolve(answer(500)) }); break

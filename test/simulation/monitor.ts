@@ -3,6 +3,7 @@ import { isFinal, type Job, type State } from '../../src/core/job.ts'
 import { laneOf, parseLane } from '../../src/core/lane.ts'
 import { ownerLock } from '../../src/core/owner.ts'
 import type { LeaseRow, QueueRow } from '../../src/store/schema.ts'
+import { groupOf } from '../../src/store/verbs/groups.ts'
 import { faults, type Stored } from '../unit/support/database.ts'
 import type { Database } from './database.ts'
 import type { Realm, World } from './world.ts'
@@ -10,7 +11,7 @@ import type { Realm, World } from './world.ts'
 /** A job as a commit left it. */
 interface Seen { readonly job: Job; readonly lease?: LeaseRow }
 /** A run of a handler or a request. */
-export interface Run { readonly realm: Realm; readonly box: number; readonly seq: number; readonly queue: string; readonly group: string | undefined; running: boolean }
+export interface Run { readonly realm: Realm; readonly box: number; readonly seq: number; readonly queue: string; readonly group: string | undefined; readonly user: string | undefined; running: boolean }
 
 /** What can be said of a lease that is no more. */
 export interface Left { readonly how: State | 'stalled' | 'released' | 'gone'; readonly token: string }
@@ -31,6 +32,8 @@ export class Monitor {
   readonly runs: Run[] = []
   /** Jobs that somebody asked to remove. */
   readonly removable = new Set<string>()
+  /** Users of whom somebody asked to remove all. */
+  readonly forgotten = new Set<string>()
   /** Somebody asked to remove all that has ended. */
   endedRemovable = false
   /** How often each job was asked to run again, and how often all of them. */
@@ -72,7 +75,9 @@ export class Monitor {
       if (now.lease && old?.lease?.box !== now.lease.box) claimed.push(now)
     }
     for (const [seq, old] of this.#before) if (!after.has(seq)) this.#vanished(old)
-    if (claimed.length > 0) this.#checkOrder(claimed, after, rows.queues)
+    const user = rows.meta[0]?.user
+    for (const { job } of claimed) if (job.user !== undefined && job.user !== user) this.wrong(`${nameOf(job)} of ${job.user} was claimed while the user is ${user}`)
+    if (claimed.length > 0) this.#checkOrder(claimed, after, rows.queues, user)
     for (const { queue, processors } of rows.queues) for (const [id, share] of Object.entries(processors)) {
       const leased = rows.leases.reduce((sum, lease) => sum + (lease.processor === id && lease.queue === queue ? lease.left.length : 0), 0)
       if (leased !== share.leased) this.wrong(`${queue} counts ${share.leased} leased by ${id}, but there are ${leased}`)
@@ -152,11 +157,11 @@ export class Monitor {
     const { removeOnComplete, removeOnFail, id } = job
     if (lease) this.left.set(leaseId(lease.box, job.seq), { token: lease.token, how: 'gone' })
     const old = isFinal(job.state) && this.world.wall - (job.endedAt ?? 0) >= YOUNGEST_MS
-    if (!old && !removeOnComplete && !removeOnFail && !this.removable.has(id) && !(this.endedRemovable && isFinal(job.state))) this.wrong(`${nameOf(job)} is gone, and was ${job.state}`)
+    if (!old && !removeOnComplete && !removeOnFail && !this.removable.has(id) && !this.forgotten.has(job.user ?? '') && !(this.endedRemovable && isFinal(job.state))) this.wrong(`${nameOf(job)} is gone, and was ${job.state}`)
   }
 
   /** A claim takes the first that it can run. */
-  #checkOrder(claimed: readonly Seen[], after: ReadonlyMap<number, Seen>, queues: readonly QueueRow[]): void {
+  #checkOrder(claimed: readonly Seen[], after: ReadonlyMap<number, Seen>, queues: readonly QueueRow[], user: string | undefined): void {
     const worst = new Map<number, Job>()
     for (const { job, lease } of claimed) if (lease) worst.set(lease.box, later(worst.get(lease.box), job))
     for (const { lease } of claimed) {
@@ -166,7 +171,7 @@ export class Monitor {
       const names = lease.processor === undefined ? undefined : queues.find(({ queue }) => queue === lease.queue)?.processors[lease.processor]?.names
       for (const { job } of this.#before.values()) {
         const still = after.get(job.seq)?.job
-        if (job.queue !== lease.queue || job.state !== 'waiting' || still?.state !== 'waiting' || still.priority !== job.priority) continue
+        if (job.queue !== lease.queue || job.state !== 'waiting' || still?.state !== 'waiting' || still.priority !== job.priority || (job.user !== undefined && job.user !== user)) continue
         const { name, origin } = parseLane(laneOf(job))
         if (origin === undefined && (!names || names.includes(name)) && isBefore(job, last)) this.wrong(`${nameOf(last)} was claimed before ${nameOf(job)} (${job.priority}:${job.position} before ${last.priority}:${last.position})`)
       }
@@ -176,18 +181,23 @@ export class Monitor {
   // ---- attempts ----
 
   started(realm: Realm, box: number, job: Job): Run {
-    const run: Run = { realm, box, seq: job.seq, queue: job.queue, group: job.group, running: true }
+    const run: Run = { realm, box, seq: job.seq, queue: job.queue, group: job.group === undefined ? undefined : groupOf(job), user: job.user, running: true }
     this.world.log(`${realm.name}: ${nameOf(job)} starts, box ${box}`)
     const others = this.runs.filter((one) => one.running && one.realm.alive && one.seq === job.seq && one.box === box)
     if (others.length > 0) this.wrong(`${nameOf(job)} runs twice under one lease`)
     this.runs.push(run)
     const live = this.runs.filter((one) => one.running && one.realm.alive && one.queue === job.queue && this.holds(one.box, one.seq) && !this.#robbed(one))
     const limit = this.limits.get(job.queue) ?? Infinity
-    const turn = live.filter((one) => one !== run && one.group !== undefined && one.group === job.group)
+    const turn = live.filter((one) => one !== run && one.group !== undefined && one.group === run.group)
     // Who was frozen, and does not know yet that its lease is gone, harms nobody but itself.
     if (turn.length > 0 && this.holds(run.box, run.seq)) this.wrong(`${nameOf(job)} starts while ${turn.map((one) => one.seq).join(', ')} of its group runs`)
     if (live.length > limit) this.wrong(`${job.queue} runs ${live.length} at once, and may ${limit}: ${live.map((one) => `${one.seq} in ${one.realm.name}`).join(', ')}`)
     return run
+  }
+
+  /** What runs under a lease for somebody who is not the user. */
+  runningForOthers(user: string | undefined): Run[] {
+    return this.runs.filter((run) => run.running && run.realm.alive && !run.realm.frozen && run.user !== undefined && run.user !== user && this.holds(run.box, run.seq))
   }
 
   /** Its owner's lock was stolen: its leases are about to be taken back, and its place is already free. */

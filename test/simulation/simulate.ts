@@ -6,6 +6,7 @@ import type { PushOptions } from '../../src/core/push.ts'
 import type { FetchInput, PushInput } from '../../src/door/protocol.ts'
 import type { RequestInput } from '../../src/door/request.ts'
 import type { Held } from '../../src/store/operations.ts'
+import { groupOf } from '../../src/store/verbs/groups.ts'
 import { openStore } from '../../src/store/store.ts'
 import { verify } from '../../src/store/verify.ts'
 import { faults } from '../unit/support/database.ts'
@@ -20,6 +21,9 @@ export interface Outcome { readonly ok: boolean; readonly error?: string; readon
 const NAME = 'simulated'
 const QUEUES = ['alpha', 'beta'] as const
 const NAMES = ['x', 'y', 'z'] as const
+const USERS = ['ann', 'bob'] as const
+/** Longer than this `setUser` waits for nobody. */
+const USER_MS = 5000
 const YEAR = 365 * 86_400_000
 const WAIT_MS = 20_000
 const HEALED_MS = 1_200_000
@@ -30,7 +34,7 @@ interface Pulled { readonly tab: Tab; readonly held: Held; readonly job: Job; bu
 
 const STEPS = {
   push: 22, pushMany: 6, request: 4, pull: 8, end: 14, cancel: 3, remove: 2, promote: 3, retry: 4, update: 3, pause: 1, resume: 2, process: 4, pass: 20, wait: 6,
-  jump: 1, sleep: 1, freeze: 2, thaw: 4, crashTab: 2, crashWorker: 3, closeTab: 1, newTab: 4, steal: 1, network: 2, dropConnections: 1, waitFor: 4, bulk: 1, verify: 1,
+  jump: 1, sleep: 1, freeze: 2, thaw: 4, crashTab: 2, crashWorker: 3, closeTab: 1, newTab: 4, steal: 1, network: 2, dropConnections: 1, waitFor: 4, bulk: 1, verify: 1, user: 1,
 } as const
 type Step = keyof typeof STEPS
 
@@ -48,6 +52,7 @@ class Life {
   #tabs: Tab[] = []
   #pulled: Pulled[] = []
   #tokens = 0
+  #signedIn = 0
   #maxWall = 0
 
   constructor(seed: number) {
@@ -64,7 +69,7 @@ class Life {
     world.locksSupported = !random.chance(0.1)
     world.deafness = random.pick([0, 0, 0, 0.1, 0.5])
     this.#around = {
-      world, database: this.database, name: NAME, execute: (realm) => this.#handlers.execute(realm), fetch: (realm) => this.#server.fetch(realm),
+      world, database: this.database, name: NAME, execute: (realm) => this.#handlers.execute(realm), fetch: (realm) => this.#server.fetch(realm), signIn: (realm) => this.#server.signIn(realm),
       watched: (realm, execute) => (attempt) => {
         const { box, job } = attempt.run
         const run = this.monitor.started(realm, box, job)
@@ -119,8 +124,8 @@ class Life {
     return { queue, concurrency: this.#concurrency.get(queue) ?? 1, ...(names && names.length > 0 && { names }) }
   }
 
-  #open(served: readonly ProcessorSpec[] = QUEUES.filter(() => this.world.random.chance(0.3)).map((queue) => this.#spec(queue))): Tab {
-    const tab = new Tab(this.#around, served)
+  #open(served: readonly ProcessorSpec[] = QUEUES.filter(() => this.world.random.chance(0.3)).map((queue) => this.#spec(queue)), signsIn = this.world.random.chance(0.7)): Tab {
+    const tab = new Tab(this.#around, served, signsIn ? ['onUnauthorized'] : [])
     this.#tabs.push(tab)
     this.world.log(`${tab.me} opens`)
     return tab
@@ -289,9 +294,23 @@ class Life {
         }
         break
       }
+      case 'user': {
+        if (random.chance(0.1)) { const user = random.pick(USERS); monitor.forgotten.add(user); this.#call(tab, `forgetUser ${user}`, tab.call('forgetUser', user)) }
+        else this.#setUser(tab, random.pick([null, ...USERS]))
+        break
+      }
       case 'verify': await this.#verify(); break
     }
     this.#maxWall = Math.max(this.#maxWall, world.wall)
+  }
+
+  #setUser(tab: Tab, user: string | null): void {
+    const { world, monitor } = this
+    const [nth, since] = [++this.#signedIn, world.awake]
+    this.#call(tab, `setUser ${user}`, tab.call('setUser', user), () => {
+      if (nth !== this.#signedIn || world.awake - since >= USER_MS) return
+      for (const run of monitor.runningForOthers(user ?? undefined)) monitor.wrong(`the user is ${user}, and ${run.seq} of ${run.user} still runs in ${run.realm.name}`)
+    })
   }
 
   /** A frozen tab may hold up the others, until the browser ends what it has under way. */
@@ -360,15 +379,20 @@ class Life {
     if (!world.online) world.network(true)
     // What hangs is given up by the browser at last.
     for (let n = 0; n < 13 && database.pending.length > 0; n++) await world.advance(5000)
-    const healer = this.#open(QUEUES.map((queue) => ({ queue, concurrency: this.#concurrency.get(queue) ?? 1 })))
+    const healer = this.#open(QUEUES.map((queue) => ({ queue, concurrency: this.#concurrency.get(queue) ?? 1 })), true)
     await world.advance(1000)
     // A page that could start no worker tries again at its next call.
     for (const tab of this.#living) this.#call(tab, 'queues', tab.call('queues'))
     /** A group whose dead job holds it up waits for a person. */
-    const held = ({ state, queue, group }: Job): boolean => state === 'blocked' && database.rows().groups.some((row) => row.position === -Infinity && row.queue === queue && row.group === group && monitor.now.get(row.seq)?.job.state === 'dead')
+    const held = (job: Job): boolean => job.state === 'blocked' && database.rows().groups.some((row) => row.position === -Infinity && row.queue === job.queue && row.group === groupOf(job) && monitor.now.get(row.seq)?.job.state === 'dead')
     const open = (): Job[] => [...monitor.now.values()].flatMap(({ job }) => isFinal(job.state) || held(job) ? [] : [job])
     const until = world.awake + HEALED_MS
     while (world.awake < until && monitor.problems.length === 0 && open().length > 0) {
+      // Each user has their turn, and may sign in again.
+      const { user } = database.rows().meta[0]!
+      const [other] = open()
+      if (other && open().every((job) => job.user !== undefined && job.user !== user)) this.#setUser(healer, other.user ?? null)
+      if (database.rows().credentials.some(({ state }) => state === 'denied')) { this.#server.signedIn(); this.#call(healer, 'resume http', healer.call('resume', 'http')) }
       // A call to pause may still have been on its way.
       for (const { queue, paused } of database.rows().queues) if (paused) this.#call(healer, `resume ${queue}`, healer.call('resume', queue))
       await world.advance(5000)

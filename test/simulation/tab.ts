@@ -11,6 +11,8 @@ import { createCalls } from '../../src/door/calls.ts'
 import type { Method, ProcessorWish, Reply, ToHost, ToHostBatch, ToPage, ToProcessor, Unsettled } from '../../src/door/protocol.ts'
 import { settledReplies } from '../../src/door/receipts.ts'
 import { createEngine, type Engine } from '../../src/engine/engine.ts'
+import type { HookName } from '../../src/core/job.ts'
+import { hooksWithin } from '../../src/engine/hooks.ts'
 import { httpAttempt } from '../../src/engine/http.ts'
 import type { Port } from '../../src/engine/processor.ts'
 import { keyOf } from '../../src/runner/key.ts'
@@ -33,6 +35,8 @@ export interface Surroundings {
   /** Sees every attempt of a realm. */
   readonly watched: (realm: Realm, execute: Execute) => Execute
   readonly fetch: (realm: Realm) => typeof fetch
+  /** What gets new credentials, for tabs that can. */
+  readonly signIn: (realm: Realm) => Promise<void>
 }
 
 interface Call { readonly method: Method; readonly args: readonly unknown[]; resolve(value: unknown): void; reject(error: unknown): void; giveUp?: (() => void) | undefined; by?: string }
@@ -47,14 +51,16 @@ const NOTHING: operations.Held = { box: -1, token: '', seq: -1 }
 
 // ---- the worker ----
 
-async function openHost({ world, database, name, execute, watched, fetch }: Surroundings, realm: Realm, hello: { readonly client: string; readonly unsettled: readonly Unsettled[]; readonly processors: readonly ProcessorWish[] },
+async function openHost({ world, database, name, execute, watched, fetch, signIn }: Surroundings, realm: Realm, hello: { readonly hooks: readonly HookName[];  readonly client: string; readonly unsettled: readonly Unsettled[]; readonly processors: readonly ProcessorWish[] },
   served: readonly ProcessorSpec[], receive: (messages: readonly ToPage[]) => void): Promise<Welcome> {
   const { client, unsettled, processors } = hello
   const [clock, locks, connectivity] = [world.clock(realm), world.locks(realm), world.connectivity(realm)]
   const own = realm.name
   await locks.hold(ownerLock(name, own))
+  const hooks = hooksWithin(hello.hooks, clock, () => signIn(realm))
   const say = batcher<ToPage>((messages) => { receive(structuredClone(messages)) })
   const engine = createEngine({
+    hooks,
     name, client, durability: 'strict', factory: database.factory(realm), clock, locks, connectivity, estimate: () => Promise.resolve(undefined), channel: world.channel(realm),
     random: () => world.random.next(), token: () => world.id('token-'), generated() {}, requests(queues) { for (const queue of queues) void requests(queue) }, hear() {},
   })
@@ -79,9 +85,9 @@ async function openHost({ world, database, name, execute, watched, fetch }: Surr
     if (sending.has(queue)) return
     sending.add(queue)
     const send = byFetch(fetch(realm))
-    const attempt = httpAttempt({ clock, send, upload: send, online: () => world.online })
+    const attempt = httpAttempt({ clock, hooks, send, upload: send, online: () => world.online })
     // Asked again at the next look.
-    await local(`${own}:${queue}`, { queue, concurrency: HTTP_CONCURRENCY }, { kind: 'requests' }, attempt).catch(() => { sending.delete(queue) })
+    await local(`${own}:${queue}`, { queue, concurrency: HTTP_CONCURRENCY }, { kind: 'requests', hooks: hooks.names }, attempt).catch(() => { sending.delete(queue) })
   }
 
   const { replies, receipts } = await settledReplies(connection, unsettled)
@@ -95,7 +101,7 @@ async function openHost({ world, database, name, execute, watched, fetch }: Surr
     giveBack() { say({ t: 'giveBack', processor }) },
     settled(keys) { say({ t: 'settled', processor, keys }) },
   })
-  const calls = createCalls({ engine, clock, connectivity, client, say, port, requests, leave: engine.close })
+  const calls = createCalls({ engine, hooks: hooks.names, clock, connectivity, client, say, port, requests, leave: engine.close })
   await Promise.all(processors.map(calls.process))
   const host: Host = {
     engine,
@@ -114,6 +120,7 @@ async function openHost({ world, database, name, execute, watched, fetch }: Surr
         case 'online': break
         case 'suspend': engine.suspend(message.on); break
         case 'listen': engine.listen(message.on); break
+        case 'hooked': break
       }
     },
   }
@@ -142,7 +149,7 @@ export class Tab {
   #releaseLock: (() => void) | undefined
   #stopWatching = (): void => {}
 
-  constructor(private readonly around: Surroundings, private readonly served: readonly ProcessorSpec[]) {
+  constructor(private readonly around: Surroundings, private readonly served: readonly ProcessorSpec[], private readonly hooks: readonly HookName[] = []) {
     const { world } = around
     this.page = world.realm(world.id('page-'))
     this.me = this.page.name
@@ -182,7 +189,7 @@ export class Tab {
     worker.frozen = page.frozen
     worker.mourners.add(() => { if (this.doomed) world.kill(page) })
     const owner = this.me
-    const hello = { client: owner, unsettled: [...this.#calls].map(([id, { method, by }]) => ({ id, method, by })), processors: structuredClone(this.#wishes) }
+    const hello = { client: owner, hooks: this.hooks, unsettled: [...this.#calls].map(([id, { method, by }]) => ({ id, method, by })), processors: structuredClone(this.#wishes) }
     /** A port keeps what comes before anybody listens. */
     const early: ToPage[] = []
     const receive = (messages: readonly ToPage[]): void => { this.#inPage(() => { if (this.worker === worker) for (const message of messages) this.#hear(message); else early.push(...messages) }) }
@@ -285,7 +292,7 @@ export class Tab {
     switch (message.t) {
       case 'reply': this.#settle(message.id, message.reply); break
       case 'pushed': message.ids.forEach((id, n) => { this.#settle(id, { value: { ...message.run, first: message.run.first + n, count: 1 } }) }); break
-      case 'events': case 'generation': break
+      case 'events': case 'generation': case 'hook': break
     }
   }
 

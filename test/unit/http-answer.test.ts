@@ -34,7 +34,8 @@ describe('okStatuses', () => {
 })
 
 it('every status has one meaning', () => {
-  fc.assert(fc.property(fc.integer({ min: 200, max: 599 }), fc.boolean(), (status, unknown) => { expect(['done', 'retry', 'origin', 'dead']).toContain(kindOf(status, [], unknown)) }))
+  fc.assert(fc.property(fc.integer({ min: 200, max: 599 }), fc.boolean(), (status, unknown) => { expect(['done', 'retry', 'origin', 'unauthorized', 'dead']).toContain(kindOf(status, [], unknown)) }))
+  expect([kindOf(401), kindOf(401, [401])]).toEqual(['unauthorized', 'done'])
 })
 
 // ---- Retry-After ----

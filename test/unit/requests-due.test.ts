@@ -1,6 +1,6 @@
 /** When a service worker has something to send. */
 import { afterEach, expect, it } from 'vitest'
-import type { HttpRequest } from '../../src/core/job.ts'
+import type { HookName, HttpRequest } from '../../src/core/job.ts'
 import type { PushOptions } from '../../src/core/push.ts'
 import * as operations from '../../src/store/operations.ts'
 import { requestsDueAt } from '../../src/store/reads.ts'
@@ -12,8 +12,8 @@ let name = ''
 let store: TestStore
 const open = (): void => { name = freshName(); store = testStore(name) }
 afterEach(async () => { await store.close(); await forget(name) })
-const request = (options: PushOptions = {}): Promise<unknown> => store.committer.submit({ run: (work) => operations.push(work, 'http', [newJob('fetch', 1, options, HTTP)]) })
-const due = (): Promise<number> => requestsDueAt(store.connection, NOW)
+const request = (options: PushOptions = {}, http: HttpRequest = HTTP): Promise<unknown> => store.committer.submit({ run: (work) => operations.push(work, 'http', [newJob('fetch', 1, options, http)]) })
+const due = (...hooks: HookName[]): Promise<number> => requestsDueAt(store.connection, NOW, hooks)
 const claim = (): Promise<operations.Claim> => store.committer.submit({ needs: [['queues', 'http']], run: (work) => operations.claim(work, { queue: 'http', owner: 'page', leaseMs: 30_000, online: true, count: 1 }) })
 
 it('never, where there are no requests, whatever else waits', async () => {
@@ -30,7 +30,7 @@ it('now, when one waits or is being sent; never, when it has ended or its queue 
   expect(await due()).toBe(NOW)
   await store.committer.submit({ run: (work) => operations.pause(work, 'http') })
   expect(await due()).toBe(Infinity)
-  await store.committer.submit({ run: (work) => operations.resume(work, 'http') })
+  await store.committer.submit({ run: (work) => operations.resume(work, 'http'), alone: true })
   const claimed = await claim()
   expect(await due()).toBe(NOW)
   await store.committer.submit({ ending: true, run: (work) => operations.settle(work, proofs(claimed).map((held) => ({ ...held, event: { type: 'complete' as const } }))) })
@@ -45,4 +45,27 @@ it('when a delayed one is due, or its closed origin may be tried', async () => {
   const claimed = await claim()
   await store.committer.submit({ ending: true, run: (work) => operations.settle(work, proofs(claimed).map((held) => ({ ...held, event: { type: 'release' as const }, origin: { closed: { reason: 'down', afterMs: 3000 } } }))) })
   expect(await due()).toBe(NOW + 3000)
+})
+
+it('never here, for those that need a hook that is elsewhere, or another user', async () => {
+  open()
+  await request({}, { ...HTTP, hooks: ['beforeSend'] })
+  expect([await due(), await due('classify'), await due('beforeSend', 'classify')]).toEqual([Infinity, Infinity, NOW])
+  await store.committer.submit({ alone: true, run: (work) => operations.setUser(work, 'ann') })
+  await request()
+  await store.committer.submit({ alone: true, run: (work) => operations.setUser(work, undefined) })
+  expect(await due()).toBe(Infinity)
+})
+
+it('never, while its credentials are denied, or nobody here can refresh them', async () => {
+  open()
+  await request({}, { ...HTTP, hooks: ['onUnauthorized'] })
+  const claimed = await claim()
+  await store.committer.submit({ ending: true, run: (work) => operations.settle(work, proofs(claimed).map((held) => ({ ...held, event: { type: 'fail' as const, error: { name: 'HttpError', message: '401' }, owner: 'page', random: 0 }, origin: { unauthorized: true as const } }))) })
+  await request()
+  expect([await due(), await due('onUnauthorized')]).toEqual([Infinity, NOW])
+  await store.committer.submit({ alone: true, run: (work) => operations.takeRefreshes(work, 'page').then(() => operations.refreshed(work, 'https://api.example', 'denied')) })
+  expect(await due('onUnauthorized')).toBe(Infinity)
+  await store.committer.submit({ alone: true, run: (work) => operations.resume(work, 'http') })
+  expect(await due()).toBe(NOW)
 })

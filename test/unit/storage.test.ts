@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { createSpace } from '../../src/engine/space.ts'
 import { createQueue, openQueue } from '../../src/index.ts'
 import type { Queue, QueueEvent } from '../../src/queue.ts'
+import { VERSION } from '../../src/store/schema.ts'
 import { faults, forget, freshName, stored } from './support/database.ts'
 import { until } from './support/tabs.ts'
 
@@ -170,8 +171,31 @@ describe('a database that was made anew', () => {
   })
 })
 
+it('a database of an older version gets the rooms that it lacks', async () => {
+  const name = freshName()
+  const like = await raw((await full()).name, (db) => Promise.resolve([...db.objectStoreNames].map((room) => {
+    const store = db.transaction(room).store
+    return { room, keyPath: store.keyPath, autoIncrement: store.autoIncrement, indexes: [...store.indexNames].map((index) => store.index(index)).map(({ name: index, keyPath, multiEntry }) => ({ index, keyPath, multiEntry })) }
+  })))
+  const old = await openDB(`holdfast:${name}`, 1, {
+    upgrade(db) {
+      for (const { room, keyPath, autoIncrement, indexes } of like.filter((one) => one.room !== 'credentials')) {
+        const store = db.createObjectStore(room, { keyPath, autoIncrement })
+        for (const { index, keyPath: path, multiEntry } of indexes) store.createIndex(index, path as string, { multiEntry })
+        if (room === 'meta') void store.put({ key: 'main', generation: 'old', next: 1, lastMs: 0, version: 0 })
+      }
+    },
+  })
+  old.close()
+  const queue = await openQueue(name, { worker: false })
+  onTestFinished(async () => { await queue.close(); await forget(name) })
+  await queue.push('q', 'n', 1)
+  expect(await queue.pull('q')).toMatchObject([{ data: 1 }])
+  expect((await queue.storage()).generation).toBe('old')
+})
+
 describe('a newer version of the database', () => {
-  const upgrade = (name: string, needs?: number): Promise<void> => openDB(`holdfast:${name}`, 2, {
+  const upgrade = (name: string, needs?: number): Promise<void> => openDB(`holdfast:${name}`, VERSION + 1, {
     upgrade(db, _old, _new, tx) {
       db.createObjectStore('something new')
       if (needs !== undefined) void tx.objectStore('meta').get('main').then((meta: object) => tx.objectStore('meta').put({ ...meta, needs }))
@@ -189,7 +213,7 @@ describe('a newer version of the database', () => {
     const { name, queue } = await full()
     const events: string[] = []
     queue.on('outdated', ({ type }) => { events.push(type) })
-    await upgrade(name, 2)
+    await upgrade(name, VERSION + 1)
     await expect(queue.push('q', 'n', 'too old')).rejects.toMatchObject({ code: 'STORAGE', message: expect.stringContaining('reload') as string })
     await until('it is told', () => events.length > 0)
     expect((await raw(name, (db) => db.getAll('waiting'))).flatMap(({ jobs }: Page) => jobs)).toHaveLength(97)

@@ -1,7 +1,8 @@
 /** Claiming: the first jobs that a realm can run leave their lanes for a lease box. */
+import { credentialsAllow } from '../../core/credentials.ts'
 import { allowance } from '../../core/gate.ts'
 import type { Job } from '../../core/job.ts'
-import { parseLane } from '../../core/lane.ts'
+import { canRun, parseLane, type Runs } from '../../core/lane.ts'
 import { present } from '../../core/present.ts'
 import { fairShare } from '../../core/share.ts'
 import { transition, type JobEvent } from '../../core/transition.ts'
@@ -10,16 +11,13 @@ import { count, setLane, summonAhead } from '../rooms.ts'
 import { bucketsOf, type LeaseRow, type ProcessorShare, type QueueRow } from '../schema.ts'
 import type { Work } from '../work.ts'
 import { settleOutcome } from './end.ts'
+import { credentialsEvent } from './credentials.ts'
 import { gateEvent, takeTrial } from './gates.ts'
 import { resumed } from './queues.ts'
 
+export type { Runs }
+
 const BOX_BYTES = 4_194_304
-
-/** What a processor can run: requests, or jobs it has handlers for. */
-export type Runs = { readonly kind: 'requests' } | { readonly kind: 'handlers'; readonly names?: readonly string[] }
-
-const canRun = (runs: Runs | undefined, name: string, origin: string | undefined): boolean =>
-  !runs || (runs.kind === 'requests' ? origin !== undefined : origin === undefined && (!runs.names || runs.names.includes(name)))
 
 export interface ClaimRequest {
   readonly queue: string
@@ -69,7 +67,7 @@ function withShare(work: Work, row: QueueRow, owner: string, { id, want, runs }:
   const names = runs.kind === 'handlers' ? runs.names : undefined
   const isRival = (other: ProcessorShare): boolean => !names || !other.names || other.names.some((name) => names.includes(name))
   // Who has just given up its place lets the hungry one come before it.
-  const starved = has <= 0 && (old?.has ?? 0) <= 0 && Object.keys(row.lanes).some((lane) => { const { name, origin } = parseLane(lane); return canRun(runs, name, origin) })
+  const starved = has <= 0 && (old?.has ?? 0) <= 0 && Object.keys(row.lanes).some((lane) => canRun(runs, parseLane(lane), work.meta.user))
   const outrun = leased === 0 && runs.kind === 'handlers' && Object.entries(row.processors).some(([other, share]) => other !== id && share.leased > share.has && isRival(share))
   const hungry = starved || outrun
   const last = jobs[jobs.length - 1]
@@ -103,9 +101,10 @@ async function take(work: Work, start: QueueRow, runs: Runs | undefined, max: nu
   const limits = new Map<string, number>()
   const lanes: string[] = []
   for (const lane of Object.keys(row.lanes)) {
-    const { name, origin } = parseLane(lane)
-    if (!canRun(runs, name, origin)) continue
-    const allowed = origin === undefined ? Infinity : allowance(await work.get('origins', origin), work.now)
+    const needs = parseLane(lane)
+    const { origin } = needs
+    if (!canRun(runs, needs, work.meta.user)) continue
+    const allowed = origin === undefined ? Infinity : Math.min(allowance(await work.get('origins', origin), work.now), credentialsAllow(await work.get('credentials', origin)))
     if (allowed <= 0) continue
     lanes.push(lane)
     if (origin !== undefined && allowed < Infinity) limits.set(origin, allowed)
@@ -132,7 +131,7 @@ async function take(work: Work, start: QueueRow, runs: Runs | undefined, max: nu
     bytes += live.reduce((sum, one) => sum + jobBytes(one), 0)
     if (bounded !== undefined && allowed < Infinity) {
       limits.set(bounded, allowed - live.length)
-      if (live.length > 0) await gateEvent(work, bounded, { type: 'asked', count: live.length })
+      if (live.length > 0) { await gateEvent(work, bounded, { type: 'asked', count: live.length }); await credentialsEvent(work, bounded, { type: 'asked' }) }
       if (allowed - live.length <= 0) open = open.filter((lane) => parseLane(lane).origin !== bounded)
     }
     if (live.some(({ stalls }) => stalls > 0)) break

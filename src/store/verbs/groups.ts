@@ -5,6 +5,9 @@ import { count, enter } from '../rooms.ts'
 import type { GroupRow, QueueRow } from '../schema.ts'
 import type { Work } from '../work.ts'
 
+/** Each user has groups of their own: one's cannot hold up another's. */
+export const groupOf = ({ group = '', user }: Pick<Job, 'group' | 'user'>): string => user === undefined ? group : JSON.stringify([group, user])
+
 const headKey = (queue: string, group: string): [string, string, number] => [queue, group, -Infinity]
 
 function putHead(work: Work, head: GroupRow, change: Partial<GroupRow>): void {
@@ -13,8 +16,9 @@ function putHead(work: Work, head: GroupRow, change: Partial<GroupRow>): void {
 
 /** Gives a job that was pushed or retried its group's turn; blocks it while another has that. */
 export async function joinGroup(work: Work, job: Job): Promise<Job> {
-  const { queue, group, position, seq } = job
-  if (group === undefined) return job
+  if (job.group === undefined) return job
+  const { queue, position, seq } = job
+  const group = groupOf(job)
   const head = await work.get('groups', headKey(queue, group))
   if (!head) work.put('groups', headKey(queue, group), { queue, group, position: -Infinity, seq, waiting: 0 })
   if (!head || head.seq === seq) return job
@@ -29,8 +33,9 @@ const holds = ({ state, onGroupDead, http }: Job): boolean => state === 'dead' &
 
 /** What the end of a job means for its group: the next one has its turn, unless the death of this one holds it up. `gone`: nothing of it is left. */
 export async function leaveGroup(work: Work, row: QueueRow, job: Job, gone = false): Promise<QueueRow> {
-  const { queue, group, position, seq } = job
-  if (group === undefined) return row
+  if (job.group === undefined) return row
+  const { queue, position, seq } = job
+  const group = groupOf(job)
   const head = await work.get('groups', headKey(queue, group))
   if (!head) return row
   if (head.seq !== seq) {

@@ -9,6 +9,7 @@ import { joinGroup } from './groups.ts'
 
 export async function push(work: Work, queue: string, items: readonly NewJob[]): Promise<IdRun> {
   if (work.meta.reserve === 'spent') throw new HoldfastError('QUOTA', 'The storage of this origin is full; what is left is for the results of stored jobs. Nothing was stored')
+  const { user } = work.meta
   const stored = await work.queue(queue)
   const row = !stored.http && items.some(({ http }) => http) ? { ...stored, http: true as const } : stored
   const first = work.numbers(items.length)
@@ -20,7 +21,8 @@ export async function push(work: Work, queue: string, items: readonly NewJob[]):
   const elsewhere = { delayed: 0, blocked: 0 }
   let best = -Infinity
   for (const [i, item] of items.entries()) {
-    const made = createJob(queue, item, row.settings.defaults ?? NO_OPTIONS, first + i, idOf(first + i), work.now)
+    const plain = createJob(queue, item, row.settings.defaults ?? NO_OPTIONS, first + i, idOf(first + i), work.now)
+    const made = user === undefined ? plain : { ...plain, user }
     const job = made.group === undefined ? made : await joinGroup(work, made)
     if (job.large) work.put('payloads', job.seq, { seq: job.seq, data: job.data }, true)
     const kept = job.large ? { ...job, data: undefined } : job

@@ -4,6 +4,7 @@ import type { QueueSettings } from '../../queue.ts'
 import { summonAhead } from '../rooms.ts'
 import type { QueueRow } from '../schema.ts'
 import type { Work } from '../work.ts'
+import { forgetDenied } from './credentials.ts'
 
 export async function configure(work: Work, queue: string, settings: QueueSettings): Promise<void> {
   const row = await work.queue(queue)
@@ -45,7 +46,9 @@ export async function pause(work: Work, queue: string, until?: number): Promise<
   work.wakes.add(queue)
 }
 
+/** Also for requests that were denied: it is a person's word that they may be tried. Needs a transaction of its own. */
 export async function resume(work: Work, queue: string): Promise<void> {
+  await forgetDenied(work)
   work.putQueue(resumed(work, await work.queue(queue)))
 }
 

@@ -108,6 +108,7 @@ const together: fc.Arbitrary<Op> = fc.oneof(
     (m, id) => { m.retry(id, { ...(edit === undefined ? {} : { data: edit }), ...(to === undefined ? {} : { priority: to }), ...(later === undefined ? {} : { later }) }) })) },
   { weight: 1, arbitrary: fc.constant(onQueue('pause', (q) => q.pause(Q), (m) => { m.paused = true })) },
   { weight: 2, arbitrary: fc.constant(onQueue('resume', (q) => q.resume(Q), (m) => { m.paused = false })) },
+  { weight: 1, arbitrary: fc.constantFrom(null, 'ann', 'bob').map((user) => onQueue(`setUser ${user}`, (q) => q.setUser(user), (m) => { m.user = user ?? undefined })) },
   { weight: 1, arbitrary: fc.constantFrom(null, null, 1, 3).map((cap) => onQueue(`configure ${cap}`, (q) => q.configure(Q, { concurrency: cap }), (m) => { m.cap = cap ?? Infinity })) },
 )
 
@@ -119,8 +120,8 @@ function bulk(jobs: readonly ModelJob[], each: (id: string) => void): unknown {
 /** What both a job and its model say about it. */
 function seen(job: Job | ModelJob | undefined): unknown {
   if (!job) return undefined
-  const { id, name, data: given, state, priority: rank, failures, maxAttempts, result } = job
-  return { id, name, data: given, state, priority: rank, failures, maxAttempts, revision: job.revision ?? 0, result }
+  const { id, name, user, data: given, state, priority: rank, failures, maxAttempts, result } = job
+  return { id, name, user, data: given, state, priority: rank, failures, maxAttempts, revision: job.revision ?? 0, result }
 }
 /** A whole list, a few jobs at a time. */
 async function listed(queue: Queue, filter: ListFilter): Promise<Job[]> {
@@ -144,6 +145,7 @@ const alone: fc.Arbitrary<Op> = fc.oneof(
   fc.constant(onQueue('list', async (q) => all(await listed(q, {})), (m) => all(m.jobs))),
   fc.constantFrom(...STATES).map((state) => onQueue(`list ${state}`, async (q) => all(await listed(q, { queue: Q, state })), (m) => all(m.in(state)))),
   fc.constantFrom('welcome', 'reset').map((name) => onQueue(`list waiting ${name}, in order`, async (q) => (await listed(q, { queue: Q, state: 'waiting', name })).map(({ id }) => id), (m) => m.waiting.filter((job) => job.name === name).map(({ id }) => id))),
+  fc.constantFrom('ann', 'bob').map((user) => onQueue(`forgetUser ${user}`, (q) => q.forgetUser(user), (m) => bulk(m.jobs.filter((job) => job.user === user), (id) => { m.remove(id) }))),
   fc.constantFrom('cancelled' as const, 'dead' as const).map((state) => onQueue(`retryAll ${state}`, (q) => q.retryAll({ queue: Q, state }), (m) => bulk(m.in(state), (id) => { m.retry(id, {}) }))),
   fc.constantFrom(...STATES).map((state) => onQueue(`removeAll ${state}`, (q) => q.removeAll({ state }), (m) => bulk(m.in(state), (id) => { m.remove(id) }))),
   fc.array(pick, { minLength: 1, maxLength: 5 }).map((picks): Op => ({

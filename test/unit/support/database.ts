@@ -4,6 +4,7 @@ import { deleteDB, openDB } from 'idb'
 import type { Job, State } from '../../../src/core/job.ts'
 import { laneOf } from '../../../src/core/lane.ts'
 import { unpack } from '../../../src/store/packing.ts'
+import { groupOf } from '../../../src/store/verbs/groups.ts'
 import { bucketsOf, ROOMS, type Room, type Schema } from '../../../src/store/schema.ts'
 
 type Rows = { readonly [R in Room]: ReadonlyArray<Schema[R]['value']> }
@@ -93,16 +94,16 @@ export function faults({ waiting, leases, boxes, delayed, blocked, dead, history
     const rows = groups.filter((row) => row.queue === queue && row.group === group)
     if (position === -Infinity) {
       const holder = now.find((job) => job.seq === seq)
-      if (!holder || holder.group !== group || holder.state === 'blocked' || holder.state === 'completed' || holder.state === 'cancelled') wrong(`${at}: ${seq} cannot have its turn`)
+      if (!holder || groupOf(holder) !== group || holder.state === 'blocked' || holder.state === 'completed' || holder.state === 'cancelled') wrong(`${at}: ${seq} cannot have its turn`)
       if (members !== rows.length - 1) wrong(`${at} counts ${members ?? 0} that wait, but there are ${rows.length - 1}`)
     } else {
       if (!rows.some((row) => row.position === -Infinity)) wrong(`${at}: nobody has its turn`)
-      if (!blocked.some((job) => job.seq === seq && job.group === group && job.position === position)) wrong(`${at}: ${seq} does not wait for its turn`)
+      if (!blocked.some((job) => job.seq === seq && groupOf(job) === group && job.position === position)) wrong(`${at}: ${seq} does not wait for its turn`)
     }
   }
   for (const job of blocked) if (!groups.some((row) => row.seq === job.seq && row.position === job.position)) wrong(`job ${job.seq} is blocked by nothing`)
   // Who is waiting, delayed or active has the turn of its group.
-  for (const job of now) if (job.group !== undefined && (job.state === 'waiting' || job.state === 'delayed' || job.state === 'active') && !groups.some((row) => row.position === -Infinity && row.queue === job.queue && row.group === job.group && row.seq === job.seq)) wrong(`job ${job.seq} is ${job.state} and has no turn in its group`)
+  for (const job of now) if (job.group !== undefined && (job.state === 'waiting' || job.state === 'delayed' || job.state === 'active') && !groups.some((row) => row.position === -Infinity && row.queue === job.queue && row.group === groupOf(job) && row.seq === job.seq)) wrong(`job ${job.seq} is ${job.state} and has no turn in its group`)
 
   for (const { queue, counts, lanes } of queues) {
     const pages = waiting.filter((page) => page.queue === queue)

@@ -27,6 +27,8 @@ export interface ModelJob {
   failures: number
   revision: number
   readonly retryMs: number
+  /** Whose it is. */
+  readonly user: string | undefined
   readonly group: string | undefined
   readonly holds: boolean
   /** A blocked job that is to wait for the clock when it has its turn. */
@@ -50,7 +52,8 @@ export class Model {
   readonly gone: string[] = []
   paused = false
   cap = Infinity
-  /** Who has the turn of each group. */
+  user: string | undefined
+  /** Who has the turn of each group; each user has groups of their own. */
   readonly turns = new Map<string, ModelJob>()
   #pushed = 0
 
@@ -58,7 +61,7 @@ export class Model {
     const n = ++this.#pushed
     const job: ModelJob = {
       id, name, data, position: lifo ? -n : n, state: 'waiting', priority, maxAttempts, failures: 0, revision: 0, retryMs: backoff.delayMs, removeOnComplete, removeOnFail,
-      group, holds: onGroupDead === 'hold', later: false,
+      user: this.user, group: group === undefined ? undefined : `${group} of ${this.user}`, holds: onGroupDead === 'hold', later: false,
     }
     this.jobs.push(job)
     this.#join(job, delayMs > 0)
@@ -68,7 +71,7 @@ export class Model {
   in(...states: readonly State[]): ModelJob[] { return this.jobs.filter(({ state }) => states.includes(state)) }
 
   pull(who: number, count: number): ModelJob[] {
-    const taken = this.paused ? [] : this.waiting.slice(0, Math.max(0, Math.min(count, this.cap - this.in('active').length)))
+    const taken = this.paused ? [] : this.waiting.filter(({ user }) => user === undefined || user === this.user).slice(0, Math.max(0, Math.min(count, this.cap - this.in('active').length)))
     for (const job of taken) { job.state = 'active'; job.lease = { who } }
     return taken
   }
