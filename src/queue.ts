@@ -82,6 +82,8 @@ export interface QueueSettings {
   readonly concurrency?: number | null
   /** Do not claim while offline. */
   readonly needsNetwork?: boolean
+  /** `fair`: a group's next job goes to the end of its priority when its turn comes, so that groups take turns. Default `fifo`: it runs in its place. */
+  readonly order?: 'fifo' | 'fair'
 }
 
 export interface Filter {

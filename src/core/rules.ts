@@ -60,7 +60,7 @@ export const checkPushOptions = (field: string, options: { readonly delayMs?: nu
 }
 
 const { delayMs: _delayMs, runAt: _runAt, lifo: _lifo, ...defaultRules } = pushRules
-export const checkSettings = shape({ defaults: shape(defaultRules), concurrency: nullable(integer(1, 10_000)), needsNetwork: boolean })
+export const checkSettings = shape({ defaults: shape(defaultRules), concurrency: nullable(integer(1, 10_000)), needsNetwork: boolean, order: oneOf('fifo', 'fair') })
 export const checkPatch = shape({ data: anything, priority: pushRules.priority, runAt: TIME })
 export const checkPull = shape({ leaseMs: integer(1000, 86_400_000), waitMs: integer(0, 2 ** 31 - 1) })
 export const checkUser = text(LIMITS.user)

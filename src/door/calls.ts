@@ -199,9 +199,10 @@ export function createCalls({ engine, hooks, clock, connectivity, client, say, p
       return onQueue(call, queue, (work) => operations.pause(work, queue, options.until))
     },
     resume: (call, queue: string) => onQueue(call, queue, (work) => operations.resume(work, queue), { alone: true }),
-    async setUser(call, id: string | null) {
+    // Without a receipt: a new worker makes this call again, since it is not only for the commit that it waits.
+    async setUser(_call, id: string | null) {
       if (id !== null) rules.checkUser('id', id)
-      await commit(call, { alone: true, run: (work) => operations.setUser(work, id ?? undefined) })
+      await committer.submit({ alone: true, run: (work) => operations.setUser(work, id ?? undefined) })
       for (const end = clock.awake() + STOP_MS; clock.awake() < end && await reads.runsForOthers(connection);) {
         // Who had just claimed may not have known what to stop.
         await committer.submit({ alone: true, run: operations.summonAll })

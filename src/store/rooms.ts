@@ -119,19 +119,26 @@ export async function find(work: Work, seq: number, state?: State): Promise<Plac
     if (job) return { room, job }
   }
   const { job } = place
-  const page = pageBefore(await work.loadAround(job.queue, laneOf(job), job), rankOf(job), job.position)
+  const position = (await work.get('groups', moveKey(seq)))?.seq ?? job.position
+  const page = pageBefore(await work.loadAround(job.queue, laneOf(job), { ...job, position }), rankOf(job), position)
   const waiting = holds(page?.page.row, seq)
   return waiting && { room: 'waiting', job: waiting }
 }
 
-/** A waiting job's position is its number, or its negative for one that was put to the front: of each lane and rank one page can hold it. */
+/** Whether a job stands where no push had put it: neither at its number nor at its negative. */
+export const hasMoved = ({ seq, position }: Job): boolean => Math.abs(position) !== seq
+/** Where it is noted where such a job went: no queue has an empty name. */
+export const moveKey = (seq: number): [queue: '', group: '', seq: number] => ['', '', seq]
+
+/** A waiting job's position is its number, or its negative for one that was put to the front, or is noted: of each lane and rank one page can hold it. */
 async function locateWaiting(tx: Tx, seq: number): Promise<Place | undefined> {
   const pageAt = async (queue: string, lane: string, rank: number, position: number): Promise<PageRow | undefined> => {
     const { value } = await tx.backwards('waiting', IDBKeyRange.bound([queue, lane, rank, -Infinity], [queue, lane, rank, position])).next()
     return value?.row
   }
-  const rows = await tx.all('queues')
-  const pages = await Promise.all(rows.flatMap(({ queue, lanes }) => Object.entries(lanes).flatMap(([lane, { ranks }]) => ranks.flatMap((rank) => [pageAt(queue, lane, rank, seq), pageAt(queue, lane, rank, -seq)]))))
+  const [rows, move] = await Promise.all([tx.all('queues'), tx.get('groups', moveKey(seq))])
+  const positions = [seq, -seq, ...(move ? [move.seq] : [])]
+  const pages = await Promise.all(rows.flatMap(({ queue, lanes }) => Object.entries(lanes).flatMap(([lane, { ranks }]) => ranks.flatMap((rank) => positions.map((position) => pageAt(queue, lane, rank, position))))))
   for (const page of pages) {
     const job = holds(page, seq)
     if (page && job) return { room: 'waiting', job, page }

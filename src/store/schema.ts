@@ -97,7 +97,7 @@ export interface QueueRow {
   readonly processors: Readonly<Record<string, ProcessorShare>>
 }
 
-/** A job that waits for its turn in its group; at position −∞ who has it, and how many wait. */
+/** A job that waits for its turn in its group; at position −∞ who has it, and how many wait. In no queue and group, at a job's number: the position it was given with its turn. */
 export interface GroupRow { readonly queue: string; readonly group: string; readonly position: number; readonly seq: number; readonly waiting?: number }
 
 export interface MetaRow {

@@ -5,10 +5,10 @@ import type { SalvageReport, VerifyReport } from '../queue.ts'
 import type { Connection } from './connection.ts'
 import { append, emptyView, PAGE_JOBS, rankOf } from './lane-view.ts'
 import { read } from './reads.ts'
-import { withLease } from './rooms.ts'
+import { moveKey, withLease } from './rooms.ts'
 import { bucketsOf, type GroupRow, type HistoryRow, type LeaseRow, type PageKey, type QueueRow, type Room } from './schema.ts'
 import type { Key, Row, Tx } from './tx.ts'
-import { groupOf, passTurn } from './verbs/groups.ts'
+import { groupOf, isNoted, passTurn } from './verbs/groups.ts'
 import { emptyCounts, type Work } from './work.ts'
 
 /** Rows read at once: a few ms, so that a check holds up no push. */
@@ -38,10 +38,12 @@ class Audit {
   /** Blocked jobs by queue and group, and who of a group is about to run. */
   readonly groups = new Map<string, Job[]>()
   readonly turns = new Map<Job[], number>()
+  /** Positions that jobs were given with their turn. */
+  readonly moves = new Map<number, number>()
   /** How many jobs each processor has leased. */
   readonly leased = new Map<string, number>()
   last: { readonly page: PageKey; readonly end: number } | undefined
-  /** The highest number given to a job, box or archive. */
+  /** The highest number given to a job, position, box or archive. */
   highest = 0
 
   wrong(what: string, fix?: (work: Work) => void | Promise<void>): void {
@@ -53,13 +55,14 @@ class Audit {
   /** Notes where a job is; false when it is elsewhere too. */
   place(job: Job, room: string, state: State): boolean {
     const other = this.places.get(job.seq)
-    this.highest = Math.max(this.highest, job.seq)
+    this.highest = Math.max(this.highest, job.seq, job.position)
     if (other !== undefined) return false
     this.places.set(job.seq, room)
     if (job.large) this.large.add(job.seq)
     if (job.http) this.http.add(job.queue)
     if (job.http && state === 'active') this.asked.set(originOf(job.http.url), (this.asked.get(originOf(job.http.url)) ?? 0) + 1)
     if (job.group !== undefined && (state === 'waiting' || state === 'delayed' || state === 'active')) this.turns.set(this.groupOf(job.queue, groupOf(job)), job.seq)
+    if (isNoted({ ...job, state })) this.moves.set(job.seq, job.position)
     this.tally(job.queue)[state]++
     return true
   }
@@ -116,10 +119,11 @@ async function scan(ask: Ask): Promise<Audit> {
     const out = audit.asked.get(gate.origin) ?? 0
     if (gate.out > out) audit.wrong(`${gate.origin} waits for ${gate.out} requests, but ${out} are out`, (work) => { work.put('origins', gate.origin, { ...gate, out }) })
   })
-  await checkGroups(ask, audit)
+  // Before the groups, which may need a number.
   await each(ask, 'meta', ({ next }) => {
     if (audit.highest >= next) audit.wrong(`number ${audit.highest} is given, but the next is ${next}`, (work) => { work.put('meta', 'main', { ...work.meta, next: audit.highest + 1 }) })
   })
+  await checkGroups(ask, audit)
   return audit
 }
 
@@ -210,12 +214,16 @@ function checkQueueRow(audit: Audit, row: QueueRow | undefined, queue = row?.que
 /** Each group has one that has the turn, and knows all that wait for it. */
 async function checkGroups(ask: Ask, audit: Audit): Promise<void> {
   const stored = new Map<Job[], GroupRow[]>()
+  const moves = new Map<number, number>()
   await each(ask, 'groups', (row) => {
+    if (row.queue === '') { moves.set(row.position, row.seq); return }
     const members = audit.groupOf(row.queue, row.group)
     const rows = stored.get(members)
     if (rows) rows.push(row)
     else stored.set(members, [row])
   })
+  for (const [seq, position] of audit.moves) if (moves.get(seq) !== position) audit.wrong(`it is not noted where job ${seq} went`, (work) => { work.put('groups', moveKey(seq), { queue: '', group: '', position: seq, seq: position }) })
+  for (const seq of moves.keys()) if (!audit.moves.has(seq)) audit.wrong(`a note of where job ${seq} went was left behind`, (work) => { work.delete('groups', moveKey(seq)) })
   for (const [id, members] of audit.groups) {
     const rows = stored.get(members) ?? []
     const [head, ...waiting] = rows

@@ -43,6 +43,8 @@ export class Monitor {
   /** Most jobs at once, by queue. */
   readonly limits = new Map<string, number>()
   #before = new Map<number, Seen>()
+  /** Queues in which groups take turns. */
+  #fair: ReadonlySet<string> = new Set()
   #heard = new Map<string, number>()
   #beats = new Map<string, number>()
 
@@ -66,6 +68,7 @@ export class Monitor {
     for (const fault of faults(rows)) this.wrong(fault)
     const after = seenIn(rows)
     this.#hear(rows)
+    this.#fair = new Set(rows.queues.flatMap(({ queue, settings }) => settings.order === 'fair' ? [queue] : []))
     const claimed: Seen[] = []
     for (const [seq, now] of after) {
       const old = this.#before.get(seq)
@@ -111,8 +114,18 @@ export class Monitor {
     else if (!lease && isFinal(old.state) && !isFinal(now.state)) {
       if (this.#askedFor(now) === 0) this.wrong(`${token} was ${old.state}, is ${now.state}, and nobody asked for it`)
     } else if (old.failures !== now.failures || old.stalls !== now.stalls) this.wrong(`${token} went from ${old.failures}/${old.stalls} to ${now.failures}/${now.stalls} failures/stalls as it was ${old.state} and became ${now.state}`)
+    this.#checkPlace(old, now)
     if (now.state === 'completed' && old.state !== 'completed') this.#completed(old, now)
     if (now.state === 'dead' && old.state !== 'dead') this.#died(now)
+  }
+
+  /** A job has a new place when its turn comes in a fair queue, the last; and who runs again after its end may be put anew. */
+  #checkPlace(old: Job, now: Job): void {
+    // Who had its turn and ended in one commit may have moved on the way.
+    if (isFinal(old.state) || isFinal(now.state)) return
+    const moves = old.state === 'blocked' && now.state !== 'blocked' && this.#fair.has(now.queue)
+    const last = Math.max(...[...this.#before.values()].map(({ job }) => Math.max(job.seq, job.position)))
+    if (moves ? now.position <= last : now.position !== old.position) this.wrong(`${nameOf(now)} went from ${old.position} to ${now.position} as it was ${old.state} and became ${now.state}`)
   }
 
   /** A lease of this job is over: by its end, or because its owner is gone. */

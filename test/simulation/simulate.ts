@@ -46,6 +46,8 @@ class Life {
   readonly #handlers: ReturnType<typeof createHandlers>
   readonly #server: ReturnType<typeof createServer>
   readonly #concurrency: ReadonlyMap<string, number>
+  /** Whether alpha is fair: not drawn, so that the lives of other seeds are what they were. */
+  readonly #fair: boolean
   readonly #issued: Issued[] = []
   readonly #acked = new Set<string>()
   readonly #refused = new Set<string>()
@@ -57,6 +59,7 @@ class Life {
 
   constructor(seed: number) {
     const world = this.world = new World(seed)
+    this.#fair = seed % 7 % 5 === 0
     const { random } = world
     this.database = new Database(world)
     this.monitor = new Monitor(world, this.database, NAME)
@@ -356,6 +359,7 @@ class Life {
       const cap = random.between(1, 2)
       this.#call(this.#tabs[0]!, `configure beta to ${cap}`, this.#tabs[0]!.call('configure', 'beta', { concurrency: cap }))
     }
+    if (this.#fair) this.#call(this.#tabs[0]!, 'configure alpha to be fair', this.#tabs[0]!.call('configure', 'alpha', { order: 'fair' }))
     await world.run()
     database.weather = this.#weather()
     for (let n = random.between(30, 90); n > 0 && monitor.problems.length === 0; n--) {

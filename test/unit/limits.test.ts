@@ -73,6 +73,7 @@ describe('options', () => {
   })
   it.each<[string, () => unknown]>([
     ['settings.concurrency', () => { checkSettings('settings', { concurrency: 0 }) }], ['settings.defaults.delayMs', () => { checkSettings('settings', { defaults: { delayMs: 5 } }) }],
+    ['settings.order', () => { checkSettings('settings', { order: 'lifo' }) }],
     ['patch.name', () => { checkPatch('patch', { name: 'x' }) }], ['options.leaseMs', () => { checkPull('options', { leaseMs: 5 }) }], ['filter.state', () => { checkFilter('filter', { state: 'failed' }) }],
     ['filter.limit', () => { checkList('filter', { limit: 1001 }) }], ['filter', () => { checkFilter('filter', null) }],
   ])('%s', (field, check) => { expect(refusal(check).details).toMatchObject({ field }) })

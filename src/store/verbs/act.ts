@@ -8,7 +8,7 @@ import { isLarge } from '../../core/push.ts'
 import { invalidState, transition, type JobEvent } from '../../core/transition.ts'
 import type { BulkResult } from '../../queue.ts'
 import { enter, eventOf, find, forget, forgetSteps, leave, noteExpiry } from '../rooms.ts'
-import { joinGroup, leaveGroup } from './groups.ts'
+import { forgetMove, joinGroup, leaveGroup } from './groups.ts'
 import type { Work } from '../work.ts'
 
 export const notFound = (id: string, pruned: boolean): HoldfastError =>
@@ -47,6 +47,7 @@ export async function act(work: Work, id: string, seq: number, event: JobEvent, 
   const changed = options.edited ? withEdited(work, outcome.job, options.edited) : outcome.job.large ? { ...outcome.job, data: undefined } : outcome.job
   const next = event.type === 'retry' ? await joinGroup(work, changed) : changed
   if (event.type === 'retry') noteExpiry(work, next)
+  if (next.position !== job.position) forgetMove(work, job)
   if (outcome.kind === 'gone') { forget(work, job); work.emit('removed', job); if (isFinal(job.state) === false) work.final({ ...job, state: 'cancelled', reason: 'removed' }) }
   else row = await enter(work, row, next)
   if (outcome.kind === 'gone' || isFinal(next.state)) row = await leaveGroup(work, row, next, outcome.kind === 'gone')

@@ -1,7 +1,7 @@
 /** Groups: of its members one has the turn, from its push to its end; the others are blocked, in order of position. */
-import type { Job } from '../../core/job.ts'
+import { isFinal, type Job } from '../../core/job.ts'
 import { transition } from '../../core/transition.ts'
-import { count, enter } from '../rooms.ts'
+import { count, enter, hasMoved, moveKey } from '../rooms.ts'
 import type { GroupRow, QueueRow } from '../schema.ts'
 import type { Work } from '../work.ts'
 
@@ -15,11 +15,14 @@ function putHead(work: Work, head: GroupRow, change: Partial<GroupRow>): void {
 }
 
 /** Gives a job that was pushed or retried its group's turn; blocks it while another has that. */
-export async function joinGroup(work: Work, job: Job): Promise<Job> {
-  if (job.group === undefined) return job
-  const { queue, position, seq } = job
-  const group = groupOf(job)
+export async function joinGroup(work: Work, given: Job): Promise<Job> {
+  if (given.group === undefined) return given
+  const { queue, seq } = given
+  const group = groupOf(given)
   const head = await work.get('groups', headKey(queue, group))
+  // Who has lost its turn takes the place of its push again.
+  const job = hasMoved(given) && head?.seq !== seq ? { ...given, position: seq } : given
+  const { position } = job
   if (!head) work.put('groups', headKey(queue, group), { queue, group, position: -Infinity, seq, waiting: 0 })
   if (!head || head.seq === seq) return job
   const outcome = transition(job, { type: 'block' }, work.now)
@@ -31,9 +34,25 @@ export async function joinGroup(work: Work, job: Job): Promise<Job> {
 
 const holds = ({ state, onGroupDead, http }: Job): boolean => state === 'dead' && (onGroupDead ?? (http ? 'hold' : 'continue')) === 'hold'
 
+/** Whether it is noted where a job is: while it is found by that, or may be tried again there. */
+export const isNoted = (job: Job): boolean => hasMoved(job) && (!isFinal(job.state) || holds(job))
+
+/** A new place at the end, in which the job can still be found. */
+function moveToEnd(work: Work, job: Job): Job {
+  const position = work.numbers(1)
+  work.put('groups', moveKey(job.seq), { queue: '', group: '', position: job.seq, seq: position })
+  return { ...job, position }
+}
+
+/** A job that is over, or elsewhere, needs no note of where it went. */
+export function forgetMove(work: Work, job: Job): void {
+  if (hasMoved(job)) work.delete('groups', moveKey(job.seq))
+}
+
 /** What the end of a job means for its group: the next one has its turn, unless the death of this one holds it up. `gone`: nothing of it is left. */
 export async function leaveGroup(work: Work, row: QueueRow, job: Job, gone = false): Promise<QueueRow> {
   if (job.group === undefined) return row
+  if (gone || !isNoted(job)) forgetMove(work, job)
   const { queue, position, seq } = job
   const group = groupOf(job)
   const head = await work.get('groups', headKey(queue, group))
@@ -47,7 +66,7 @@ export async function leaveGroup(work: Work, row: QueueRow, job: Job, gone = fal
   return !gone && holds(job) ? row : passTurn(work, row, head)
 }
 
-/** The next in line has the turn; without one the group is forgotten. */
+/** The next in line has the turn, in a fair queue after all who wait now; without one the group is forgotten. */
 export async function passTurn(work: Work, row: QueueRow, head: GroupRow): Promise<QueueRow> {
   const { queue, group, waiting = 0 } = head
   const next = waiting > 0 ? await work.first('groups', IDBKeyRange.bound([queue, group, -Infinity], [queue, group, []], true)) : undefined
@@ -58,5 +77,5 @@ export async function passTurn(work: Work, row: QueueRow, head: GroupRow): Promi
   work.delete('blocked', job.seq)
   const outcome = transition(job, { type: 'unblock' }, work.now)
   if (outcome.kind !== 'moved') throw new Error(`a blocked job cannot ${outcome.kind}`)
-  return enter(work, count(row, 'blocked', -1), outcome.job)
+  return enter(work, count(row, 'blocked', -1), row.settings.order === 'fair' ? moveToEnd(work, outcome.job) : outcome.job)
 }

@@ -110,6 +110,7 @@ const together: fc.Arbitrary<Op> = fc.oneof(
   { weight: 2, arbitrary: fc.constant(onQueue('resume', (q) => q.resume(Q), (m) => { m.paused = false })) },
   { weight: 1, arbitrary: fc.constantFrom(null, 'ann', 'bob').map((user) => onQueue(`setUser ${user}`, (q) => q.setUser(user), (m) => { m.user = user ?? undefined })) },
   { weight: 1, arbitrary: fc.constantFrom(null, null, 1, 3).map((cap) => onQueue(`configure ${cap}`, (q) => q.configure(Q, { concurrency: cap }), (m) => { m.cap = cap ?? Infinity })) },
+  { weight: 1, arbitrary: fc.constantFrom('fifo' as const, 'fair' as const, 'fair' as const).map((order) => onQueue(`configure ${order}`, (q) => q.configure(Q, { order }), (m) => { m.fair = order === 'fair' })) },
 )
 
 function bulk(jobs: readonly ModelJob[], each: (id: string) => void): unknown {

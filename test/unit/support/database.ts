@@ -89,9 +89,10 @@ export function faults({ waiting, leases, boxes, delayed, blocked, dead, history
 
   const left = new Map(leases.map((lease) => [lease.box, new Set(lease.left)]))
   const now = [...waiting.flatMap(({ jobs }) => jobs), ...boxes.flatMap(({ key, jobs }) => jobs.filter(({ seq }) => left.get(key)?.has(seq)).map((job): Job => ({ ...job, state: 'active' }))), ...delayed, ...blocked, ...dead, ...archives.flatMap(({ jobs }) => jobs)]
-  for (const { queue, group, position, seq, waiting: members } of groups) {
+  const [moves, turns] = [groups.filter(({ queue }) => queue === ''), groups.filter(({ queue }) => queue !== '')]
+  for (const { queue, group, position, seq, waiting: members } of turns) {
     const at = `group ${group} of ${queue}`
-    const rows = groups.filter((row) => row.queue === queue && row.group === group)
+    const rows = turns.filter((row) => row.queue === queue && row.group === group)
     if (position === -Infinity) {
       const holder = now.find((job) => job.seq === seq)
       if (!holder || groupOf(holder) !== group || holder.state === 'blocked' || holder.state === 'completed' || holder.state === 'cancelled') wrong(`${at}: ${seq} cannot have its turn`)
@@ -101,9 +102,14 @@ export function faults({ waiting, leases, boxes, delayed, blocked, dead, history
       if (!blocked.some((job) => job.seq === seq && groupOf(job) === group && job.position === position)) wrong(`${at}: ${seq} does not wait for its turn`)
     }
   }
-  for (const job of blocked) if (!groups.some((row) => row.seq === job.seq && row.position === job.position)) wrong(`job ${job.seq} is blocked by nothing`)
+  for (const job of blocked) if (!turns.some((row) => row.seq === job.seq && row.position === job.position)) wrong(`job ${job.seq} is blocked by nothing`)
   // Who is waiting, delayed or active has the turn of its group.
-  for (const job of now) if (job.group !== undefined && (job.state === 'waiting' || job.state === 'delayed' || job.state === 'active') && !groups.some((row) => row.position === -Infinity && row.queue === job.queue && row.group === groupOf(job) && row.seq === job.seq)) wrong(`job ${job.seq} is ${job.state} and has no turn in its group`)
+  for (const job of now) if (job.group !== undefined && (job.state === 'waiting' || job.state === 'delayed' || job.state === 'active') && !turns.some((row) => row.position === -Infinity && row.queue === job.queue && row.group === groupOf(job) && row.seq === job.seq)) wrong(`job ${job.seq} is ${job.state} and has no turn in its group`)
+  // Who stands elsewhere than its push had put it is found by a note, for as long as it has its turn.
+  const movers = now.filter((job) => Math.abs(job.position) !== job.seq && turns.some((row) => row.position === -Infinity && row.queue === job.queue && row.group === groupOf(job) && row.seq === job.seq))
+  for (const job of movers) if (!moves.some((row) => row.position === job.seq && row.seq === job.position)) wrong(`job ${job.seq} went to ${job.position}, which is not noted`)
+  for (const { group, position, seq } of moves) if (group !== '' || !movers.some((job) => job.seq === position && job.position === seq)) wrong(`a note says that job ${position} went to ${seq}`)
+  for (const { seq, position } of now) if (position >= (meta[0]?.next ?? 0)) wrong(`job ${seq} has a position that is still to be given`)
 
   for (const { queue, counts, lanes } of queues) {
     const pages = waiting.filter((page) => page.queue === queue)

@@ -19,7 +19,9 @@ export interface ModelLease { who: number }
 export interface ModelJob {
   readonly id: string
   readonly name: string
-  readonly position: number
+  /** The number of its push. */
+  readonly n: number
+  position: number
   data: unknown
   state: State
   priority: number
@@ -52,6 +54,7 @@ export class Model {
   readonly gone: string[] = []
   paused = false
   cap = Infinity
+  fair = false
   user: string | undefined
   /** Who has the turn of each group; each user has groups of their own. */
   readonly turns = new Map<string, ModelJob>()
@@ -60,7 +63,7 @@ export class Model {
   push(id: string, { name, data, options: { priority = 0, lifo, delayMs = 0, maxAttempts = 3, backoff, removeOnComplete = false, removeOnFail = false, group, onGroupDead } }: PushSpec): void {
     const n = ++this.#pushed
     const job: ModelJob = {
-      id, name, data, position: lifo ? -n : n, state: 'waiting', priority, maxAttempts, failures: 0, revision: 0, retryMs: backoff.delayMs, removeOnComplete, removeOnFail,
+      id, name, data, n, position: lifo ? -n : n, state: 'waiting', priority, maxAttempts, failures: 0, revision: 0, retryMs: backoff.delayMs, removeOnComplete, removeOnFail,
       user: this.user, group: group === undefined ? undefined : `${group} of ${this.user}`, holds: onGroupDead === 'hold', later: false,
     }
     this.jobs.push(job)
@@ -155,6 +158,7 @@ export class Model {
   /** A job that has its group's turn, or none, waits for itself; others for their turn. */
   #join(job: ModelJob, later: boolean): void {
     const { group } = job
+    if (Math.abs(job.position) !== job.n && this.turns.get(group ?? '') !== job) job.position = job.n
     if (group !== undefined && !this.turns.has(group)) this.turns.set(group, job)
     job.later = later
     job.state = group !== undefined && this.turns.get(group) !== job ? 'blocked' : later ? 'delayed' : 'waiting'
@@ -164,7 +168,9 @@ export class Model {
     if (group === undefined || this.turns.get(group) !== job || (job.state === 'dead' && job.holds && !gone)) return
     this.turns.delete(group)
     const [next] = this.in('blocked').filter((one) => one.group === group && one !== job).sort((a, b) => a.position - b.position)
-    if (next) this.#join(next, next.later)
+    if (!next) return
+    this.#join(next, next.later)
+    if (this.fair) next.position = ++this.#pushed
   }
   #end(job: ModelJob, state: State, gone: boolean): void {
     job.state = state
