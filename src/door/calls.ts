@@ -80,6 +80,8 @@ export function createCalls({ engine, hooks, clock, connectivity, client, say, p
       jobs.push(...page.jobs.map((job) => ({ ...job, data: undefined })))
       cursor = page.cursor
     } while (cursor !== undefined)
+    // Of a group the first in line is to have the turn again.
+    jobs.sort((a, b) => a.position - b.position)
     const refused: Array<BulkResult['refused'][number]> = []
     let done = 0
     for (let i = 0; i < jobs.length; i += BULK) {

@@ -32,6 +32,18 @@ describe('a group', () => {
     expect(await names(queue)).toEqual(['a1'])
   })
 
+  it('that is retried whole runs in order again', async () => {
+    const queue = await tab()
+    const ids = await queue.pushMany(Q, ['a1', 'a2', 'a3'].map((name) => ({ name, data: 0, options: { group: 'a' } })))
+    for (const id of ids) await queue.cancel(id)
+    expect(await queue.retryAll({ state: 'cancelled' })).toMatchObject({ done: 3 })
+    for (const name of ['a1', 'a2', 'a3']) {
+      const [job] = await queue.pull(Q, 3)
+      expect(job?.name).toBe(name)
+      await queue.ack(job!)
+    }
+  })
+
   it('is removed, cancelled and expired whole: none of it runs because the turn was passed to it on the way', async () => {
     const members = (options = {}): ReadonlyArray<{ name: string; data: number; options: object }> => Array.from({ length: 5 }, (_, n) => ({ name: `a${n}`, data: n, options: { group: 'a', ...options } }))
     const queue = await tab()

@@ -114,7 +114,7 @@ const together: fc.Arbitrary<Op> = fc.oneof(
 )
 
 function bulk(jobs: readonly ModelJob[], each: (id: string) => void): unknown {
-  for (const { id } of jobs) each(id)
+  for (const { id } of [...jobs].sort((a, b) => a.position - b.position)) each(id)
   return { done: jobs.length, refused: [] }
 }
 
