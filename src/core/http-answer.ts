@@ -43,7 +43,8 @@ export function classify(answer: Answer, okStatuses: readonly number[], unknownO
   if (ORIGIN_FAULTS.has(status)) return { kind: 'origin', ...after }
   if (status === 401) return { kind: 'unauthorized' }
   if (status === 408 || status >= 500) return { kind: 'retry', ...after }
-  if (status === 409 && unknownOutcome) return { kind: 'retry', ...after }
+  // The first may still be at work: ours, or one that the browser itself repeated, of which we are not told.
+  if (status === 409 && (unknownOutcome || afterMs !== undefined)) return { kind: 'retry', ...after }
   return { kind: 'dead' }
 }
 

@@ -24,7 +24,12 @@ describe('offline writes', () => {
   test('what is typed is shown at once, also after a reload, until the server has it; what it refused can be typed anew or discarded', async () => {
     const { api, todos } = shop()
     let down = false
-    const server = await app.serve(new Hono().use(async (_c, next) => down ? new Response(null, { status: 503 }) : next()).route('/', api))
+    /** Taken in, and the answer does not come through. */
+    let lost = false
+    const server = await app.serve(new Hono().use(async (c, next) => {
+      if (!down) await next()
+      if (down || (lost && c.req.method === 'POST')) c.res = new Response(null, { status: 503 })
+    }).route('/', api))
     onTestFinished(() => server.close())
     const page = await browser.newPage()
     const errors: string[] = []
@@ -44,17 +49,23 @@ describe('offline writes', () => {
     await expect.poll(shown).toEqual(['Paint the hull – not saved yet'])
     down = false
     await expect.poll(shown, { timeout: 10_000 }).toEqual(['Buy rope', 'Paint the hull'])
+    lost = true
+    await type('Mend the net')
+    await expect.poll(() => todos.length).toBe(3)
+    await pause(300)
+    await expect.poll(shown).toEqual(['Buy rope', 'Paint the hull', 'Mend the net'])
+    lost = false
     const refused = [...await shown(), expect.stringMatching(/ – 422 from POST .*: A todo says what is to be done /) as string]
     await type(' ')
-    await expect.poll(shown).toEqual(refused)
+    await expect.poll(shown, { timeout: 10_000 }).toEqual(refused)
     page.once('dialog', (dialog) => { void dialog.accept('Feed the gulls') })
     await page.getByText('Edit and retry').click()
-    await expect.poll(shown).toEqual(['Buy rope', 'Paint the hull', 'Feed the gulls'])
+    await expect.poll(shown).toEqual(['Buy rope', 'Paint the hull', 'Mend the net', 'Feed the gulls'])
     await type('  ')
-    await expect.poll(async () => (await shown()).length).toBe(4)
+    await expect.poll(async () => (await shown()).length).toBe(5)
     await page.getByText('Discard').click()
-    await expect.poll(shown).toEqual(['Buy rope', 'Paint the hull', 'Feed the gulls'])
-    expect(todos.map(({ text }) => text)).toEqual(['Buy rope', 'Paint the hull', 'Feed the gulls'])
+    await expect.poll(shown).toEqual(['Buy rope', 'Paint the hull', 'Mend the net', 'Feed the gulls'])
+    expect(todos.map(({ text }) => text)).toEqual(['Buy rope', 'Paint the hull', 'Mend the net', 'Feed the gulls'])
     expect(errors).toEqual([])
     await page.close()
   })
@@ -255,6 +266,7 @@ describe('the server’s side of a key', () => {
   test('50 at once under one key: one is done, the others are told that it is at work, later ones get its answer', async () => {
     const { done, ask } = await server(1000)
     const answers = await Promise.all(Array.from({ length: 50 }, () => ask('orders', 'k')))
+    for (const { status, headers } of answers) expect(headers.get('retry-after')).toBe(status === 409 ? '1' : null)
     expect(answers.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([201, ...Array<number>(49).fill(409)])
     expect(done).toEqual(['x'])
     for (let i = 0; i < 3; i++) {

@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import type { Page } from 'playwright-core'
 import type { FetchInit, FetchOptions, Job, Queue } from 'holdfast'
-import { KillableBrowser, pause, serveSite, type Site } from '../crash/harness.ts'
+import { KillableBrowser, pause, serveSite, until, type Site } from '../crash/harness.ts'
 
 interface Seen { readonly at: number; readonly method: string; readonly url: string; readonly body: string; readonly key: string | undefined; readonly type: string | undefined }
 
@@ -90,9 +90,26 @@ test.each([400, 403, 404, 409, 418, 422])('%i is dead at once, and says what the
   expect(seen).toHaveLength(1)
 })
 
+test('a refusal that is no JSON is told by the start of its text', async () => {
+  answer = (_url, _n, response) => { response.writeHead(451, { 'content-type': 'text/html' }).end(`<h1>Closed</h1>\n<p>by &quot;order&quot;${' and so on'.repeat(500)}`) }
+  const { message = '' } = (await ended(await send('/api/x', { json: 0 }))).attempts?.[0]?.error ?? {}
+  expect(message).toMatch(new RegExp(`^451 from POST ${site.url}/api/x: Closed by &quot;order&quot; and so on`))
+  expect(message.length).toBeLessThan(700)
+})
+
+test.each([[65_000, 'object'], [70_000, 'string']])('of an answer of %i bytes of JSON the result is a %s of 64 KiB or less', async (bytes, type) => {
+  answer = (_url, _n, response) => { json(response, 200, { long: 'x'.repeat(bytes - 11) }) }
+  const { body } = await result(await send('/api/x', {}, { keepResult: true })) as { body: unknown }
+  expect(typeof body).toBe(type)
+  expect(Math.abs(Buffer.byteLength(type === 'string' ? body as string : JSON.stringify(body)) - Math.min(bytes, 65_536))).toBeLessThan(4)
+})
+
 test('what is to be deleted and is gone counts as done; so does a status that was named', async () => {
+  for (const status of [404, 410]) {
+    answer = (_url, _n, response) => { json(response, status, {}) }
+    expect(await ended(await send('/api/x', { method: 'DELETE' }))).toMatchObject({ state: 'completed' })
+  }
   answer = (_url, _n, response) => { json(response, 404, {}) }
-  expect(await ended(await send('/api/x', { method: 'DELETE' }))).toMatchObject({ state: 'completed' })
   expect(await ended(await send('/api/x', { method: 'GET' }, { okStatuses: [404] }))).toMatchObject({ state: 'completed' })
 })
 
@@ -113,6 +130,66 @@ test.each([429, 502, 503, 504])('%i closes the origin and costs no attempt', asy
   expect(seen[1]!.at - seen[0]!.at).toBeGreaterThan(950)
 })
 
+test.each([
+  ['seconds', () => ['2', Date.now() + 2000]],
+  ['a date', () => { const due = Math.ceil(Date.now() / 1000) * 1000 + 2000; return [new Date(due).toUTCString(), due] }],
+] satisfies Array<[string, () => [header: string, due: number]]>)('429 with Retry-After as %s: the origin is asked again then, and not before', async (_form, wait) => {
+  let due = 0
+  const asked: number[] = []
+  answer = (_url, _n, response) => {
+    if (due > 0) { asked.push(Date.now()); json(response, 200, {}); return }
+    const [header, at] = wait()
+    due = at
+    json(response, 429, {}, { 'retry-after': header })
+  }
+  const id = await send('/api/x', { json: 0 })
+  await page.waitForFunction(`events.some((event) => event.type === 'origin-closed')`)
+  // Neither another request nor a sign that the network is back asks earlier.
+  const other = await send('/api/y', { json: 0 })
+  await page.evaluate(`dispatchEvent(new Event('online'))`)
+  await Promise.all([id, other].map(result))
+  const late = Math.min(...asked) - due
+  console.info(`asked again ${Math.round(late)} ms after it may be`)
+  expect(late).toBeGreaterThan(-20)
+  expect(late).toBeLessThan(250)
+  for (const one of [id, other]) expect(await get(one)).toMatchObject({ state: 'completed', failures: 0 })
+})
+
+test('409 after an attempt that went unanswered is a failed attempt: the first may still be at work', async () => {
+  answer = (_url, n, response) => {
+    if (n > 0) { json(response, n === 1 ? 409 : 200, {}); return }
+    // Without any answer Chromium might repeat it by itself.
+    response.writeHead(200, { 'content-length': 10 }).write('half')
+    setTimeout(() => { response.socket?.destroy() }, 50)
+  }
+  const id = await send('/api/x', { json: 0 }, FAST)
+  await result(id)
+  expect(await get(id)).toMatchObject({ state: 'completed', failures: 1, attempts: [{ error: { message: expect.stringContaining('409 from') as string } }] })
+  expect(seen.map(({ key }) => key)).toEqual(Array(3).fill(`"${id}"`))
+})
+
+test('so is 409 that says Retry-After, such as comes when Chromium itself repeats a request whose connection was cut', async () => {
+  await result(await send('/api/before', { json: 0 }))
+  answer = (_url, n, response, request) => { if (n === 0) request.socket.destroy(); else json(response, n < 3 ? 409 : 200, {}, n < 3 ? { 'retry-after': '1' } : {}) }
+  const id = await send('/api/x', { json: 0 }, FAST)
+  await result(id)
+  expect(await get(id)).toMatchObject({ state: 'completed', failures: 2 })
+  expect(seen.slice(1).map(({ key }) => key)).toEqual(Array(4).fill(`"${id}"`))
+})
+
+test('edited, a request that waits for its next attempt, and then a dead one, goes out under a new key each time', async () => {
+  answer = (_url, n, response) => { if (n === 0) json(response, 500, {}, { 'retry-after': '600' }); else json(response, n === 1 ? 422 : 200, {}) }
+  const id = await send('/api/x', { json: { title: 'one' } })
+  const state = (wanted: string): Promise<void> => until(async () => (await get(id)).state === wanted)
+  await state('delayed')
+  await page.evaluate((job) => (window as unknown as Window).queue.update(job, { priority: 5 }), id)
+  await page.evaluate((job) => (window as unknown as Window).queue.update(job, { data: { title: 'two' }, runAt: Date.now() }), id)
+  await state('dead')
+  await page.evaluate((job) => (window as unknown as Window).queue.retry(job, { data: { title: 'three' } }), id)
+  await result(id)
+  expect(seen.map(({ key, body }) => [key, JSON.parse(body)])).toEqual([[`"${id}"`, { title: 'one' }], [`"${id}.1"`, { title: 'two' }], [`"${id}.2"`, { title: 'three' }]])
+})
+
 test('a server that resets connections: nothing is spent, one job tries, and all arrive once it is back', async () => {
   let broken = true
   answer = (_url, _n, response, request) => { if (broken) request.socket.destroy(); else json(response, 200, {}) }
@@ -125,8 +202,11 @@ test('a server that resets connections: nothing is spent, one job tries, and all
   for (const id of ids) expect(await get(id)).toMatchObject({ state: 'completed', failures: 0 })
 })
 
-test('one endpoint that always fails, while others work: only its job dies, by its attempts', async () => {
-  answer = (url, _n, response, request) => { if (url === '/api/bad') request.socket.destroy(); else setTimeout(() => { json(response, 200, {}) }, 5) }
+test.each([
+  ['gives no answer', 'no-answer', (response: ServerResponse) => { response.socket?.destroy() }],
+  ['answers 503', 'failed', (response: ServerResponse) => { json(response, 503, {}) }],
+])('one endpoint that always %s, while others work: only its job dies, by its attempts', async (_what, reason, fail) => {
+  answer = (url, _n, response) => { if (url === '/api/bad') fail(response); else setTimeout(() => { json(response, 200, {}) }, 5) }
   const bad = await send('/api/bad', { json: 0 }, { ...FAST, maxAttempts: 2 })
   const good: string[] = []
   while ((await get(bad)).state !== 'dead') {
@@ -135,7 +215,15 @@ test('one endpoint that always fails, while others work: only its job dies, by i
     expect(good.length).toBeLessThan(200)
   }
   await Promise.all(good.map(result))
-  expect(await get(bad)).toMatchObject({ state: 'dead', reason: 'no-answer', failures: 2 })
+  expect(await get(bad)).toMatchObject({ state: 'dead', reason, failures: 2 })
+  for (const id of good) expect(await get(id)).toMatchObject({ state: 'completed', failures: 0 })
+})
+
+test.each(['GET', 'HEAD'])('a redirect of %s is followed', async (method) => {
+  answer = (url, _n, response) => { if (url === '/api/moved') response.writeHead(302, { location: '/api/here' }).end(); else json(response, 200, { here: true }) }
+  const id = await send('/api/moved', { method }, { keepResult: true })
+  expect(await result(id)).toMatchObject({ status: 200, ...(method === 'GET' && { body: { here: true } }) })
+  expect(seen).toMatchObject([{ method, url: '/api/moved', key: `"${id}"` }, { method, url: '/api/here' }])
 })
 
 test('a redirect of what changes something is dead, and not sent elsewhere', async () => {

@@ -42,6 +42,10 @@ it('every status has one meaning', () => {
 
 describe('Retry-After', () => {
   it.each([429, 503, 500, 408])('of %i overrides the backoff', (status) => { expect(classify({ status, retryAfter: '7' }, [], false, NOW, Date.parse)).toMatchObject({ afterMs: 7000 }) })
+  it('says of a 409 that it may be tried again', () => {
+    expect(classify({ status: 409, retryAfter: '1' }, [], false, NOW, Date.parse)).toEqual({ kind: 'retry', afterMs: 1000 })
+    for (const status of [400, 422, 425]) expect(classify({ status, retryAfter: '1' }, [], false, NOW, Date.parse)).toEqual({ kind: 'dead' })
+  })
   it('counts for a 409 that is tried again', () => { expect(classify({ status: 409, retryAfter: '7' }, [], true, NOW, Date.parse)).toEqual({ kind: 'retry', afterMs: 7000 }) })
   it('is not there when it was not sent', () => { for (const status of [429, 500]) expect(classify({ status }, [], false, NOW, Date.parse)).not.toHaveProperty('afterMs') })
 
