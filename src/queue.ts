@@ -280,7 +280,7 @@ export type Classification = 'done' | 'retry' | 'origin' | 'dead'
  * pushed where a hook is given are sent only where it is given too.
  */
 export interface HttpHooks {
-  /** Adds what must not be stored, such as `Authorization`: changes the request's headers, or returns what is to be sent instead, to the same origin. */
+  /** Adds what must not be stored, such as `Authorization`: changes the request, or returns what is to be changed; its origin stays. */
   readonly beforeSend?: (request: OutgoingRequest, job: Job) => void | Partial<OutgoingRequest> | Promise<void | Partial<OutgoingRequest>>
   /** May overrule what an answer means; `afterMs`: when to try again. Nothing returned: as the table in the README says. */
   readonly classify?: (answer: Answer, job: Job) => undefined | Classification | { readonly kind: Classification; readonly afterMs?: number } | Promise<undefined | Classification | { readonly kind: Classification; readonly afterMs?: number }>

@@ -96,8 +96,8 @@ export interface Job<Data = unknown, Name extends string = string> {
   readonly http?: HttpRequest
   /** An earlier attempt may have reached its server, whose answer was not heard. */
   readonly unanswered?: true
-  /** Its last answer was 401: another one is its own failure. */
-  readonly refused?: true
+  /** The box in which its last attempt was, if that was answered by 401: so is another one, after a refresh, its own failure. */
+  readonly refused?: number
   /** Who was the user when it was pushed: it runs only while that is so. */
   readonly user?: string
   /** Times data was edited after a push; part of the idempotency key. */

@@ -21,8 +21,8 @@ export type JobEvent =
   /** `random` in [0, 1) is for the backoff's jitter; `afterMs` overrides the backoff; `final` names why no attempt may follow, `unanswered` that there was no answer to learn from. */
   | { readonly type: 'fail'; readonly error: JobError; readonly owner: string; readonly random: number; readonly afterMs?: number; readonly final?: 'unrecoverable'; readonly unanswered?: true }
   | { readonly type: 'snooze'; readonly ms: number }
-  /** Given back by whoever holds it, unstarted or excused; `unanswered`: it may have reached its server all the same; `refused`: whether that answered 401, if it was asked. */
-  | { readonly type: 'release'; readonly unanswered?: true; readonly refused?: boolean }
+  /** Given back by whoever holds it, unstarted or excused; `unanswered`: it may have reached its server all the same; `refused`: the box in which that answered 401, or that it answered otherwise. */
+  | { readonly type: 'release'; readonly unanswered?: true; readonly refused?: number | false }
   /** Its lease was lost: the owner died or fell silent. */
   | { readonly type: 'stall'; readonly owner: string; readonly maxStalls: number }
   | { readonly type: 'cancel'; readonly reason: string }
@@ -163,7 +163,7 @@ export const TABLE: { readonly [S in State]: Row } = {
     complete: unlessCancelled(complete),
     fail: unlessCancelled(fail),
     snooze: unlessCancelled((job, { ms }, now) => moved(wait(job, ms, now))),
-    release: unlessCancelled(({ refused: before, ...job }, { unanswered, refused = before }) => toWaiting({ ...job, ...present({ unanswered, refused: refused || undefined }) })),
+    release: unlessCancelled(({ refused: before, ...job }, { unanswered, refused = before }) => toWaiting({ ...job, ...present({ unanswered, refused: refused === false ? undefined : refused }) })),
     stall: unlessCancelled(stall),
     cancel: (job, { reason }) => requestCancel(reason, false)(job),
     remove: (job) => requestCancel('removed', true)(job),

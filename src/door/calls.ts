@@ -2,7 +2,7 @@
 import { queueFor } from '../core/body.ts'
 import { isHoldfastError, toEnvelope } from '../core/envelope.ts'
 import { HoldfastError, invalid } from '../core/errors.ts'
-import type { HookName, Job } from '../core/job.ts'
+import { STATES, type HookName, type Job } from '../core/job.ts'
 import * as limits from '../core/limits.ts'
 import { present } from '../core/present.ts'
 import type { NewJob } from '../core/push.ts'
@@ -48,6 +48,8 @@ export interface Calls {
 }
 
 const BULK = 500
+const PASSES = 10
+const RESTING = STATES.filter((state) => state !== 'active')
 /** How long others have to stop when the user changes, and how often that is looked at. */
 const STOP_MS = 5000
 const LOOK_MS = 50
@@ -211,9 +213,12 @@ export function createCalls({ engine, hooks, clock, connectivity, client, say, p
         await sleep(clock, LOOK_MS)
       }
     },
-    forgetUser(_call, id: string) {
+    async forgetUser(_call, id: string) {
       rules.checkUser('id', id)
-      return bulk({ user: id }, { type: 'remove' })
+      const first = await bulk({ user: id }, { type: 'remove' })
+      // What moved while the others were listed may have been in neither place.
+      for (let n = 0; n < PASSES && (await bulk({ user: id, state: RESTING }, { type: 'remove' })).done > 0; n++) { /* again */ }
+      return first
     },
 
     process: (_call, id: string, queue: string, names: readonly string[] | undefined, options: ProcessOptions) => process({ id, queue, names, options, paused: false }),

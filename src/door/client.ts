@@ -225,10 +225,16 @@ export function createClient(name: string, options: OpenOptions): Client {
     switch (message.t) {
       case 'reply': settle(message.id, message.reply); break
       case 'pushed': message.ids.forEach((id, n) => { settle(id, { value: { ...message.run, first: message.run.first + n, count: 1 } }) }); break
-      case 'hook': void import('./hooks.ts').then(async ({ answerHook }) => { say({ t: 'hooked', id: message.id, reply: await answerHook(options.http!, message) }) }); break
+      case 'hook': void answer(link, message); break
       case 'events': for (const event of message.events) tell(event); break
       case 'generation': try { localStorage[mirror] = message.generation } catch { /* there is none here */ }
     }
+  }
+
+  /** Whoever asked hears it, and no worker after it, which has other questions under the same numbers. */
+  async function answer(asker: Link | undefined, { id, hook, args }: Extract<ToPage, { t: 'hook' }>): Promise<void> {
+    const reply = await (await import('./hooks.ts')).answerHook(options.http!, hook, args)
+    if (link === asker) say({ t: 'hooked', id, reply })
   }
 
   function tell(event: QueueEvent): void {

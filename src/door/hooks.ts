@@ -1,13 +1,20 @@
 /** What the application has a say in, as the worker asks for it. Loaded when first asked. */
 import { toEnvelope } from '../core/envelope.ts'
-import type { HttpHooks } from '../queue.ts'
-import type { Reply, ToCaller } from './protocol.ts'
+import type { HookName } from '../core/job.ts'
+import type { HttpHooks, OutgoingRequest } from '../queue.ts'
+import type { Reply } from './protocol.ts'
 
-export async function answerHook(hooks: HttpHooks, { hook, args }: Extract<ToCaller, { t: 'hook' }>): Promise<Reply> {
+export async function answerHook(hooks: HttpHooks, hook: HookName, args: readonly unknown[]): Promise<Reply> {
   try {
     const [given] = args
     const said = await (hooks[hook] as (...args: readonly unknown[]) => unknown)(...args)
-    // A hook may change the request that it was given, or return another.
-    return { value: hook === 'beforeSend' ? { ...given as object, ...said as object } : hook === 'classify' ? said : undefined }
+    return { value: structuredClone(hook === 'beforeSend' ? changed(given as OutgoingRequest, said as Partial<OutgoingRequest> | undefined) : hook === 'classify' ? said : undefined) }
   } catch (error) { return { error: toEnvelope(error) } }
+}
+
+/** A hook may change the request that it was given, and return what is to be changed. */
+function changed(given: OutgoingRequest, said: Partial<OutgoingRequest> = {}): OutgoingRequest {
+  const headers = new Headers(given.headers)
+  new Headers(said.headers).forEach((value, name) => { headers.set(name, value) })
+  return { ...given, ...said, url: String(said.url ?? given.url), headers: Object.fromEntries(headers) }
 }

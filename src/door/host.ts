@@ -79,7 +79,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
     say({ t: 'hook', id, hook, args })
   }))
   const engine = createEngine({
-    hooks, name, client, durability, factory: indexedDB, clock, locks, connectivity, estimate: browserEstimate, channel: broadcastChannel, random: Math.random, token,
+    hooks, name, client, own, durability, factory: indexedDB, clock, locks, connectivity, estimate: browserEstimate, channel: broadcastChannel, random: Math.random, token,
     generation: hello.generation, generated(generation) { say({ t: 'generation', generation }) },
     requests(queues) { for (const queue of queues) void local.requests(queue) }, hear(events) { say({ t: 'events', events }) },
   })

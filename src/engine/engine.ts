@@ -2,6 +2,7 @@
 import { isHoldfastError } from '../core/envelope.ts'
 import { HoldfastError } from '../core/errors.ts'
 import { isFinal, type Job, type JobError } from '../core/job.ts'
+import { originOfKey } from '../core/credentials.ts'
 import { parseLane } from '../core/lane.ts'
 import { checkSize, LIMITS } from '../core/limits.ts'
 import { present } from '../core/present.ts'
@@ -30,6 +31,8 @@ export interface EngineOptions {
   readonly name: string
   /** The page whose calls it answers. */
   readonly client: string
+  /** This realm as an owner of leases. */
+  readonly own: string
   readonly durability: 'strict' | 'relaxed'
   readonly factory: IDBFactory
   readonly clock: Clock
@@ -88,6 +91,9 @@ const FULL_MS = 60_000
 
 /** The data of an operation, not the state of the storage, is what could not be stored. */
 const refusedByStorage = (error: unknown): boolean => isHoldfastError(error) && error.code === 'STORAGE' && String(error.details['name']).startsWith('Data')
+
+/** Nobody has said no. */
+const mayPass = (error: JobError): boolean => isNetworkError(error) || ['TimeoutError', 'AbortError'].includes(error.name)
 
 const isNetworkError = ({ name, message }: JobError): boolean => name === 'NetworkError' || (name === 'TypeError' && /fetch|network/i.test(message))
 
@@ -220,9 +226,9 @@ export function createEngine(options: EngineOptions): Engine {
   /** Gets new credentials where they are asked for, if the application here can. */
   async function refresh(): Promise<void> {
     if (closed || !hooks.names.includes('onUnauthorized')) return
-    const origins = await committer.submit({ alone: true, run: (work) => operations.takeRefreshes(work, options.client) }).catch(() => [])
-    for (const origin of origins) void hooks.call('onUnauthorized', { origin }).then(() => 'refreshed' as const, (error: unknown) => isNetworkError(describeError(error)) ? 'delayed' as const : 'denied' as const)
-      .then((outcome) => committer.submit({ alone: true, run: (work) => operations.refreshed(work, origin, outcome) })).catch(() => {})
+    const refreshes = await committer.submit({ alone: true, run: (work) => operations.takeRefreshes(work, options.own) }).catch(() => [])
+    for (const one of refreshes) void hooks.call('onUnauthorized', { origin: originOfKey(one.key) }).then(() => 'refreshed' as const, (error: unknown) => mayPass(describeError(error)) ? 'delayed' as const : 'denied' as const)
+      .then((outcome) => committer.submit({ alone: true, run: (work) => operations.refreshed(work, one, outcome) })).catch(() => {})
   }
 
   // ---- claiming ----

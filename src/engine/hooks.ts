@@ -15,6 +15,7 @@ export const hooksWithin = (names: readonly HookName[], clock: Clock, ask: Hooks
   names,
   call: (hook, ...args) => new Promise((resolve, reject) => {
     const stop = clock.after(REFRESH_MS, () => { reject(new HoldfastError('TIMEOUT', `${hook} did not answer within ${REFRESH_MS} ms`)) })
-    ask(hook, ...args).then(resolve, reject).finally(stop)
+    // What the application threw arrives as the cause of an error of ours.
+    ask(hook, ...args).then(resolve, (error: unknown) => { reject(error instanceof HoldfastError && error.code === 'STORAGE' ? error.cause : error) }).finally(stop)
   }),
 })

@@ -62,7 +62,7 @@ export function httpAttempt(env: HttpEnv): Execute {
     if (response.redirected) return answered({ type: 'fail', error: redirected(http, response.redirected), final: 'unrecoverable' })
     const usual = classify(present({ status: response.status, retryAfter: response.headers.get('retry-after') ?? undefined }), http.okStatuses, job.unanswered === true || job.stalls > 0, env.clock.now(), env.clock.parseDate)
     const verdict = asks('classify') ? await unlessAborted(attempt, overruled(env.hooks, job, response, usual)) : usual
-    if (verdict instanceof HoldfastError) return { event: { type: 'release', unanswered: true } }
+    if (verdict instanceof HoldfastError) return stopped(verdict, { unanswered: true })
     const error: JobError = { name: 'HttpError', message: `${response.status} from ${http.method} ${http.url}${excerpt(response)}` }
     const after = present({ afterMs: 'afterMs' in verdict ? verdict.afterMs : undefined })
     switch (verdict.kind) {
@@ -101,8 +101,8 @@ const unlessAborted = <T>({ signal }: Attempt, work: Promise<T>): Promise<T | Ho
   work.then((value) => { if (signal.aborted) stop(); else resolve(value) }, reject)
 })
 
-/** Stopped before anything was sent. */
-const stopped = (reason: HoldfastError): { readonly event: Result } => ({ event: reason.code === 'TIMEOUT' ? { type: 'fail', error: describeError(reason) } : { type: 'release' } })
+/** Stopped while a hook was asked. */
+const stopped = (reason: HoldfastError, more: { readonly unanswered?: true } = {}): { readonly event: Result } => ({ event: reason.code === 'TIMEOUT' ? { type: 'fail', error: describeError(reason), ...more } : { type: 'release', ...more } })
 
 /** What `beforeSend` makes of a request. Its origin stays: by that it was let through. */
 async function prepared(hooks: Hooks, job: Job, http: HttpRequest): Promise<Sent> {

@@ -1,5 +1,5 @@
 /** Reading without deciding: one job, a list in slices, counters, and when something is next due. */
-import { refreshAt } from '../core/credentials.ts'
+import { credentialsKey, refreshAt } from '../core/credentials.ts'
 import { canRun, laneOf, parseLane } from '../core/lane.ts'
 import { seqOf } from '../core/seq.ts'
 import { STATES, type HookName, type Job, type State } from '../core/job.ts'
@@ -114,10 +114,11 @@ const SOME_DELAYED = 100
 export const requestsDueAt = (connection: Connection, now: number, hooks: readonly HookName[]): Promise<number> => read(connection, async (tx) => {
   const [rows, origins, credentials, delayed, meta] = await Promise.all([tx.all('queues'), tx.all('origins'), tx.all('credentials'), tx.allBy('delayed', 'runAt', null, SOME_DELAYED), tx.get('meta', 'main')])
   const gates = new Map(origins.map(({ origin, retryAt }) => [origin, Math.max(now, retryAt)]))
-  for (const { origin, state } of credentials) if (state === 'denied' || (state === 'stale' && !hooks.includes('onUnauthorized'))) gates.set(origin, Infinity)
+  // Those that need a hook that is not here are passed over by their lane.
+  const trusted = new Map(credentials.map((one) => [one.origin, one.state === 'denied' ? Infinity : one.state === 'stale' ? refreshAt(one, now) : now]))
   const due = (lane: string, at: number): number => {
     const needs = parseLane(lane)
-    return canRun({ kind: 'requests', hooks }, needs, meta?.user) ? Math.max(at, gates.get(needs.origin ?? '') ?? now) : Infinity
+    return canRun({ kind: 'requests', hooks }, needs, meta?.user) ? Math.max(at, gates.get(needs.origin ?? '') ?? now, trusted.get(credentialsKey(needs)) ?? now) : Infinity
   }
   const open = new Map(rows.filter(({ http, paused, pausedUntil = Infinity }) => http && !(paused && pausedUntil > now)).map((row) => [row.queue, row]))
   const requests = [...open.values()].flatMap(({ counts, lanes }) => [...(counts.active > 0 ? [now] : []), ...Object.keys(lanes).map((lane) => due(lane, now))])

@@ -7,6 +7,8 @@ import type { HttpRequest, Job, LogLine } from '../core/job.ts'
 import { Tx } from './tx.ts'
 
 export const VERSION = 2
+/** What is older knows nothing of users: it would send one's requests as another. */
+const NEEDS = 2
 
 /** A run of waiting jobs of one lane and priority, in order of position. Pages of one (lane, priority) never overlap. */
 export interface PageRow {
@@ -223,7 +225,11 @@ export const opened = (request: IDBOpenDBRequest): Promise<IDBDatabase> => new P
 /** Upgrades only ever add, so a newer version can be used as long as it does not say that it must not be. */
 export async function openDatabase(factory: IDBFactory, name: string, generation: string, events: OpenEvents): Promise<IDBDatabase> {
   const request = factory.open(databaseName(name), VERSION)
-  request.onupgradeneeded = () => { addRooms(request.result, generation) }
+  request.onupgradeneeded = ({ oldVersion }) => {
+    addRooms(request.result, generation)
+    const meta = request.transaction?.objectStore('meta')
+    if (meta && oldVersion > 0) meta.get('main').onsuccess = ({ target }) => { meta.put({ ...(target as IDBRequest<MetaRow>).result, needs: NEEDS }) }
+  }
   let db: IDBDatabase
   try { db = await opened(request) } catch (error) {
     if (!(error instanceof Error) || error.name !== 'VersionError') throw error
@@ -249,6 +255,6 @@ function addRooms(db: IDBDatabase, generation: string): void {
     const store = db.createObjectStore(room, { keyPath: key ?? null, autoIncrement: numbered === true })
     for (const [index, path] of Object.entries(indexes)) store.createIndex(index, path)
     for (const list of lists) store.createIndex(list, list, { multiEntry: true })
-    if (room === 'meta') store.put({ key: 'main', generation, next: 1, lastMs: 0, version: 0 } satisfies MetaRow)
+    if (room === 'meta') store.put({ key: 'main', generation, next: 1, lastMs: 0, version: 0, needs: NEEDS } satisfies MetaRow)
   }
 }

@@ -6,6 +6,7 @@ import type { Connection } from './connection.ts'
 import { append, emptyView, PAGE_JOBS, rankOf } from './lane-view.ts'
 import { read } from './reads.ts'
 import { moveKey, withLease } from './rooms.ts'
+import { originOfKey } from '../core/credentials.ts'
 import { bucketsOf, type GroupRow, type HistoryRow, type LeaseRow, type PageKey, type QueueRow, type Room } from './schema.ts'
 import type { Key, Row, Tx } from './tx.ts'
 import { groupOf, isNoted, passTurn } from './verbs/groups.ts'
@@ -38,6 +39,8 @@ class Audit {
   /** Blocked jobs by queue and group, and who of a group is about to run. */
   readonly groups = new Map<string, Job[]>()
   readonly turns = new Map<Job[], number>()
+  /** The groups of those that died. */
+  readonly died = new Map<number, string>()
   /** Positions that jobs were given with their turn. */
   readonly moves = new Map<number, number>()
   /** How many jobs each processor has leased. */
@@ -62,6 +65,7 @@ class Audit {
     if (job.http) this.http.add(job.queue)
     if (job.http && state === 'active') this.asked.set(originOf(job.http.url), (this.asked.get(originOf(job.http.url)) ?? 0) + 1)
     if (job.group !== undefined && (state === 'waiting' || state === 'delayed' || state === 'active')) this.turns.set(this.groupOf(job.queue, groupOf(job)), job.seq)
+    if (job.group !== undefined && state === 'dead') this.died.set(job.seq, JSON.stringify([job.queue, groupOf(job)]))
     if (isNoted({ ...job, state })) this.moves.set(job.seq, job.position)
     this.tally(job.queue)[state]++
     return true
@@ -118,6 +122,10 @@ async function scan(ask: Ask): Promise<Audit> {
   await each(ask, 'origins', (gate) => {
     const out = audit.asked.get(gate.origin) ?? 0
     if (gate.out > out) audit.wrong(`${gate.origin} waits for ${gate.out} requests, but ${out} are out`, (work) => { work.put('origins', gate.origin, { ...gate, out }) })
+  })
+  await each(ask, 'credentials', ({ out, ...row }) => {
+    const key = originOfKey(row.origin)
+    if (out && !audit.asked.get(key)) audit.wrong(`the credentials of ${key} are tried by no request`, (work) => { work.put('credentials', row.origin, row) })
   })
   // Before the groups, which may need a number.
   await each(ask, 'meta', ({ next }) => {
@@ -229,7 +237,7 @@ async function checkGroups(ask: Ask, audit: Audit): Promise<void> {
     const [head, ...waiting] = rows
     const [queue, group] = JSON.parse(id) as [string, string]
     // Who died may have it too.
-    const holder = audit.turns.get(members) ?? (head?.position === -Infinity && audit.places.has(head.seq) && !members.some(({ seq }) => seq === head.seq) ? head.seq : undefined)
+    const holder = audit.turns.get(members) ?? (head?.position === -Infinity && audit.died.get(head.seq) === id ? head.seq : undefined)
     const sorted = members.sort((a, b) => a.position - b.position)
     if (holder !== undefined && head?.seq === holder && head.position === -Infinity && head.waiting === members.length && waiting.map(({ seq }) => seq).join() === sorted.map(({ seq }) => seq).join()) continue
     audit.wrong(`group ${group} of ${queue} does not fit its jobs`, async (work) => {

@@ -61,7 +61,7 @@ async function openHost({ world, database, name, execute, watched, fetch, signIn
   const say = batcher<ToPage>((messages) => { receive(structuredClone(messages)) })
   const engine = createEngine({
     hooks,
-    name, client, durability: 'strict', factory: database.factory(realm), clock, locks, connectivity, estimate: () => Promise.resolve(undefined), channel: world.channel(realm),
+    name, client, own, durability: 'strict', factory: database.factory(realm), clock, locks, connectivity, estimate: () => Promise.resolve(undefined), channel: world.channel(realm),
     random: () => world.random.next(), token: () => world.id('token-'), generated() {}, requests(queues) { for (const queue of queues) void requests(queue) }, hear() {},
   })
   const { connection, committer } = engine.store

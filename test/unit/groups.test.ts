@@ -32,6 +32,27 @@ describe('a group', () => {
     expect(await names(queue)).toEqual(['a1'])
   })
 
+  it('is left by a job that is retried into another, which it then holds up no longer', async () => {
+    const queue = await tab()
+    const dead = await queue.push(Q, 'a1', 0, { ...ONCE, onGroupDead: 'hold' })
+    await queue.push(Q, 'a2', 0, { group: 'a' })
+    await queue.fail((await queue.pull(Q))[0]!, new Error('no'))
+    expect([await names(queue), await blocked(queue)]).toEqual([[], 1])
+    await queue.retry(dead, { options: { group: 'b' } })
+    await sound(queue)
+    expect((await names(queue)).sort()).toEqual(['a1', 'a2'])
+  })
+
+  it('of nobody is no user’s, whatever it is called', async () => {
+    const queue = await tab()
+    await queue.setUser('ada')
+    await queue.push(Q, 'adas', 0, { group: 'g' })
+    await queue.setUser(null)
+    await queue.push(Q, 'nobodys', 0, { group: '["g","ada"]' })
+    expect(await names(queue)).toEqual(['nobodys'])
+    await sound(queue)
+  })
+
   it('that is retried whole runs in order again', async () => {
     const queue = await tab()
     const ids = await queue.pushMany(Q, ['a1', 'a2', 'a3'].map((name) => ({ name, data: 0, options: { group: 'a' } })))

@@ -150,9 +150,9 @@ describe('snooze and release', () => {
   it('a snoozed job comes back later and has failed nothing', () => { expect(after(JOBS.active, EVENTS.snooze)).toEqual(jobOf({ state: 'delayed', runAt: NOW + HOUR, since: NOW })) })
   it('a released job counts nothing', () => { expect(after(JOBS.active, EVENTS.release)).toEqual(jobOf({ state: 'waiting' })) })
   it('a released request remembers a 401 until it has another answer', () => {
-    const refused = jobOf({ state: 'active', refused: true })
-    expect(after(JOBS.active, { type: 'release', refused: true })).toEqual(jobOf({ state: 'waiting', refused: true }))
-    expect(after(refused, EVENTS.release)).toEqual(jobOf({ state: 'waiting', refused: true }))
+    const refused = jobOf({ state: 'active', refused: 3 })
+    expect(after(JOBS.active, { type: 'release', refused: 3 })).toEqual(jobOf({ state: 'waiting', refused: 3 }))
+    expect(after(refused, EVENTS.release)).toEqual(jobOf({ state: 'waiting', refused: 3 }))
     expect(after(refused, { type: 'release', refused: false })).toEqual(jobOf({ state: 'waiting' }))
     expect(after(refused, EVENTS.fail)).not.toHaveProperty('refused')
   })

@@ -8,7 +8,7 @@ import { isLarge } from '../../core/push.ts'
 import { invalidState, transition, type JobEvent } from '../../core/transition.ts'
 import type { BulkResult } from '../../queue.ts'
 import { enter, eventOf, find, forget, forgetSteps, leave, noteExpiry } from '../rooms.ts'
-import { forgetMove, joinGroup, leaveGroup } from './groups.ts'
+import { forgetMove, groupOf, joinGroup, leaveGroup } from './groups.ts'
 import type { Work } from '../work.ts'
 
 export const notFound = (id: string, pruned: boolean): HoldfastError =>
@@ -45,6 +45,8 @@ export async function act(work: Work, id: string, seq: number, event: JobEvent, 
   let row = await leave(work, await work.queue(job.queue), place)
   if (outcome.kind === 'moved' && isFinal(outcome.job.state)) forgetSteps(work, outcome.job)
   const changed = options.edited ? withEdited(work, outcome.job, options.edited) : outcome.job.large ? { ...outcome.job, data: undefined } : outcome.job
+  // Put into another group, it holds up the one that it was in no longer.
+  if (event.type === 'retry' && groupOf(changed) !== groupOf(job)) row = await leaveGroup(work, row, job, true)
   const next = event.type === 'retry' ? await joinGroup(work, changed) : changed
   if (event.type === 'retry') noteExpiry(work, next)
   if (next.position !== job.position) forgetMove(work, job)

@@ -1,5 +1,5 @@
 /** Claiming: the first jobs that a realm can run leave their lanes for a lease box. */
-import { credentialsAllow } from '../../core/credentials.ts'
+import { credentialsAllow, credentialsKey } from '../../core/credentials.ts'
 import { allowance } from '../../core/gate.ts'
 import type { Job } from '../../core/job.ts'
 import { canRun, parseLane, type Runs } from '../../core/lane.ts'
@@ -104,10 +104,10 @@ async function take(work: Work, start: QueueRow, runs: Runs | undefined, max: nu
     const needs = parseLane(lane)
     const { origin } = needs
     if (!canRun(runs, needs, work.meta.user)) continue
-    const allowed = origin === undefined ? Infinity : Math.min(allowance(await work.get('origins', origin), work.now), credentialsAllow(await work.get('credentials', origin)))
+    const allowed = origin === undefined ? Infinity : Math.min(allowance(await work.get('origins', origin), work.now), credentialsAllow(await work.get('credentials', credentialsKey(needs))))
     if (allowed <= 0) continue
     lanes.push(lane)
-    if (origin !== undefined && allowed < Infinity) limits.set(origin, allowed)
+    if (origin !== undefined && allowed < Infinity) limits.set(origin, Math.min(allowed, limits.get(origin) ?? Infinity))
   }
   const taken: Job[] = []
   let bytes = 0
@@ -118,7 +118,8 @@ async function take(work: Work, start: QueueRow, runs: Runs | undefined, max: nu
     if (!best) break
     const [job] = best.page.row.jobs
     if (!job) break
-    const bounded = parseLane(best.view.lane).origin
+    const needs = parseLane(best.view.lane)
+    const bounded = needs.origin
     const allowed = bounded === undefined ? Infinity : limits.get(bounded) ?? Infinity
     // A remainder of a page would be written again: who claims ahead of time takes whole pages.
     const most = whole ? PAGE_JOBS : max - taken.length
@@ -131,7 +132,7 @@ async function take(work: Work, start: QueueRow, runs: Runs | undefined, max: nu
     bytes += live.reduce((sum, one) => sum + jobBytes(one), 0)
     if (bounded !== undefined && allowed < Infinity) {
       limits.set(bounded, allowed - live.length)
-      if (live.length > 0) { await gateEvent(work, bounded, { type: 'asked', count: live.length }); await credentialsEvent(work, bounded, { type: 'asked' }) }
+      if (live.length > 0) { await gateEvent(work, bounded, { type: 'asked', count: live.length }); await credentialsEvent(work, credentialsKey(needs), { type: 'asked' }) }
       if (allowed - live.length <= 0) open = open.filter((lane) => parseLane(lane).origin !== bounded)
     }
     if (live.some(({ stalls }) => stalls > 0)) break

@@ -1,39 +1,45 @@
 /** The credentials of origins (`core/credentials.ts` decides). */
-import { mayRefresh, turnCredentials, type CredentialsEvent } from '../../core/credentials.ts'
+import { credentialsKey, mayRefresh, originOfKey, refreshAt, turnCredentials, type CredentialsEvent } from '../../core/credentials.ts'
 import type { Job } from '../../core/job.ts'
 import { originOf } from '../../core/lane.ts'
 import type { Work } from '../work.ts'
 
-/** Tells what happened to an origin's credentials. */
-export async function credentialsEvent(work: Work, origin: string, event: CredentialsEvent): Promise<void> {
-  const before = await work.get('credentials', origin)
-  const after = turnCredentials(before, origin, event, work.now)
+/** Those that a request is sent with. */
+export const keyOf = ({ http }: Job): string => credentialsKey({ origin: originOf(http?.url ?? ''), hooks: http?.hooks ?? [] })
+
+/** Tells what happened to credentials. */
+export async function credentialsEvent(work: Work, key: string, event: CredentialsEvent): Promise<void> {
+  const before = await work.get('credentials', key)
+  const after = turnCredentials(before, key, event, work.now)
   if (after === before) return
-  work.put('credentials', origin, after)
-  if (after?.state === 'denied') work.emit('unauthorized', undefined, { origin })
+  work.put('credentials', key, after)
+  if (after) work.due(refreshAt(after, work.now))
+  if (after?.state === 'denied') work.emit('unauthorized', undefined, { origin: originOfKey(key) })
 }
 
-/** After 401: whether the attempt is excused. It is unless it was made with fresh credentials, or the job's last one had ended so too. */
+/** After 401: whether the attempt is excused. It is unless credentials were refreshed after the job's last attempt, which ended so too. */
 export async function refused(work: Work, job: Job, box: number): Promise<boolean> {
-  const origin = originOf(job.http?.url ?? '')
-  const before = await work.get('credentials', origin)
-  // For whom credentials were refreshed that work for others, new ones are of no use at once; the time after is another matter.
-  const alone = job.refused === true && before?.state === 'good'
-  if (!alone) await credentialsEvent(work, origin, { type: 'refused', box, refreshable: job.http?.hooks?.includes('onUnauthorized') === true })
-  const straightAfter = before?.state === 'fresh' && box >= before.since
-  return !straightAfter && !alone
+  const key = keyOf(job)
+  const before = await work.get('credentials', key)
+  const again = job.refused !== undefined && (before?.since ?? 0) > job.refused
+  // For whom credentials do not work that work for others, new ones are of no use at once; the time after is another matter.
+  if (!again || before?.state !== 'good') await credentialsEvent(work, key, { type: 'refused', box, refreshable: job.http?.hooks?.includes('onUnauthorized') === true })
+  return !again
 }
 
-/** The origins whose credentials this owner is to refresh now. Needs a transaction of its own. */
-export async function takeRefreshes(work: Work, owner: string): Promise<string[]> {
-  const due = (await work.tx.all('credentials')).filter((one) => mayRefresh(one, work.now)).map(({ origin }) => origin)
-  for (const origin of due) await credentialsEvent(work, origin, { type: 'refresh', owner })
+/** What an owner is to refresh. */
+export interface Refresh { readonly key: string; readonly ticket: number }
+
+/** The credentials that this owner is to refresh now. Needs a transaction of its own. */
+export async function takeRefreshes(work: Work, owner: string): Promise<Refresh[]> {
+  const due = (await work.tx.all('credentials')).filter((one) => mayRefresh(one, work.now)).map(({ origin }) => ({ key: origin, ticket: work.numbers(1) }))
+  for (const { key, ticket } of due) await credentialsEvent(work, key, { type: 'refresh', owner, ticket })
   return due
 }
 
 /** What came of it: new ones, none, or none yet. Needs a transaction of its own. */
-export async function refreshed(work: Work, origin: string, outcome: 'refreshed' | 'denied' | 'delayed'): Promise<void> {
-  await credentialsEvent(work, origin, outcome === 'refreshed' ? { type: outcome, number: work.numbers(1) } : { type: outcome })
+export async function refreshed(work: Work, { key, ticket }: Refresh, outcome: 'refreshed' | 'denied' | 'delayed'): Promise<void> {
+  await credentialsEvent(work, key, outcome === 'refreshed' ? { type: outcome, ticket, number: work.numbers(1) } : { type: outcome, ticket })
   await wakeAll(work)
 }
 
@@ -43,9 +49,9 @@ export async function forgetDenied(work: Work): Promise<void> {
   await wakeAll(work)
 }
 
-/** Nobody's credentials are known any more. Needs a transaction of its own. */
-export async function forgetCredentials(work: Work): Promise<void> {
-  for (const origin of await work.tx.keys('credentials')) work.delete('credentials', origin)
+/** Those of somebody else are sent from now on. Needs a transaction of its own. */
+export async function renewCredentials(work: Work): Promise<void> {
+  for (const key of await work.tx.keys('credentials')) await credentialsEvent(work, key, { type: 'renewed', number: work.numbers(1) })
   await wakeAll(work)
 }
 

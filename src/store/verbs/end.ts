@@ -7,7 +7,7 @@ import { invalidState, transition, type JobEvent, type Outcome } from '../../cor
 import { boxOf, enter, eventOf, forget, forgetSteps, noteExpiry, putBack, store, withLease, withReport } from '../rooms.ts'
 import type { LeaseRow, QueueRow, Report } from '../schema.ts'
 import type { Work } from '../work.ts'
-import { credentialsEvent, dropRefresher, refused } from './credentials.ts'
+import { credentialsEvent, dropRefresher, keyOf, refused } from './credentials.ts'
 import { gateEvent } from './gates.ts'
 import { leaveGroup } from './groups.ts'
 
@@ -30,14 +30,14 @@ export type Ended = { readonly ok: true; readonly job: Job } | { readonly ok: fa
 const gateEventOf = (work: Work, origin: Ending['origin']): GateEvent =>
   origin?.closed ? { type: 'trouble', ...origin.closed, random: work.env.random() } : { type: origin ? 'answered' : 'ended' }
 
-async function tellOrigin(work: Work, origin: string, { origin: news, box }: Pick<Ending, 'origin' | 'box'>): Promise<void> {
-  await gateEvent(work, origin, gateEventOf(work, news))
-  if (!news?.unauthorized) await credentialsEvent(work, origin, news && !news.closed ? { type: 'answered', box } : { type: 'ended' })
+async function tellOrigin(work: Work, job: Job, { origin: news, box }: Pick<Ending, 'origin' | 'box'>): Promise<void> {
+  await gateEvent(work, originOf(job.http?.url ?? ''), gateEventOf(work, news))
+  if (!news?.unauthorized) await credentialsEvent(work, keyOf(job), { type: news && !news.closed ? 'answered' : 'ended', box })
 }
 
 /** What an ending means where its origin was asked: a first 401 is excused. */
 async function eventAt(work: Work, job: Job, { event, origin, box }: Ending): Promise<Ending['event']> {
-  if (origin?.unauthorized && await refused(work, job, box)) return { type: 'release', refused: true }
+  if (origin?.unauthorized && await refused(work, job, box)) return { type: 'release', refused: box }
   return origin && event.type === 'release' ? { ...event, refused: false } : event
 }
 
@@ -65,7 +65,7 @@ export async function settle(work: Work, endings: readonly Ending[]): Promise<En
     const event = await eventAt(work, job, ending)
     const ended = endLeased(work, tally, lease, withReport(withLease(claimed, lease), ending.report), event)
     results.push({ ok: true, job: ended instanceof Promise ? await ended : ended })
-    if (job.http) { await tellOrigin(work, originOf(job.http.url), ending); work.wakes.add(lease.queue) }
+    if (job.http) { await tellOrigin(work, job, ending); work.wakes.add(lease.queue) }
   }
   for (const { lease, left } of leases.values()) if (left.size !== lease.left.length) putLease(work, lease, left)
   for (const tally of tallies.values()) putTally(work, tally)
@@ -150,7 +150,7 @@ export async function recover(work: Work, box: number, seqs?: readonly number[],
     const job = jobs.find((one) => one.seq === seq)
     if (!job) continue
     left.delete(seq)
-    if (job.http) await tellOrigin(work, originOf(job.http.url), { box })
+    if (job.http) await tellOrigin(work, job, { box })
     await endLeased(work, tally, lease, withLease({ ...job, state: 'active' }, lease), event === 'stall' ? { type: 'stall', owner: lease.owner, maxStalls: MAX_STALLS } : { type: 'release' })
   }
   putTally(work, tally)

@@ -5,8 +5,9 @@ import { count, enter, hasMoved, moveKey } from '../rooms.ts'
 import type { GroupRow, QueueRow } from '../schema.ts'
 import type { Work } from '../work.ts'
 
-/** Each user has groups of their own: one's cannot hold up another's. */
-export const groupOf = ({ group = '', user }: Pick<Job, 'group' | 'user'>): string => user === undefined ? group : JSON.stringify([group, user])
+/** Each user has groups of their own: one's cannot hold up another's. What begins like such a name is written as one. */
+export const groupOf = ({ group = '', user }: Pick<Job, 'group' | 'user'>): string =>
+  user !== undefined ? JSON.stringify([group, user]) : group.startsWith('[') ? JSON.stringify([group]) : group
 
 const headKey = (queue: string, group: string): [string, string, number] => [queue, group, -Infinity]
 

@@ -1,14 +1,15 @@
 /** Whose queue it is now: jobs pushed while somebody was the user run only while they are. */
 import type { Work } from '../work.ts'
-import { forgetCredentials } from './credentials.ts'
+import { forgetDenied, renewCredentials } from './credentials.ts'
 
 /** Needs a transaction of its own. */
 export async function setUser(work: Work, user: string | undefined): Promise<void> {
   const { user: before, ...meta } = work.meta
-  if (before === user) return
+  // Signed in again.
+  if (before === user) { await forgetDenied(work); return }
   work.put('meta', 'main', user === undefined ? meta : { ...meta, user })
   await summonAll(work)
-  await forgetCredentials(work)
+  await renewCredentials(work)
 }
 
 /** All look at what they run. Needs a transaction of its own. */

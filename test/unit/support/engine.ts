@@ -42,7 +42,7 @@ export async function engineOf(owner: string, locks: Locks = noLocks): Promise<{
   const clock = new ManualClock()
   let tokens = 0
   const engine = createEngine({
-    name, client: 'page', durability: 'strict', clock, factory: indexedDB, hooks: { names: [], call: () => Promise.reject(new Error('no hook')) }, locks, estimate: () => Promise.resolve(undefined), generated() {}, connectivity: { online: true, hint() {}, watch: () => () => {}, close() {} },
+    name, client: 'page', own: 'worker', durability: 'strict', clock, factory: indexedDB, hooks: { names: [], call: () => Promise.reject(new Error('no hook')) }, locks, estimate: () => Promise.resolve(undefined), generated() {}, connectivity: { online: true, hint() {}, watch: () => () => {}, close() {} },
     channel: () => ({ post() {}, close() {} }), random: () => 0.5, token: () => `token ${++tokens}`, requests() {}, hear() {},
   })
   await engine.adopt(owner)

@@ -1,0 +1,116 @@
+/** What an application has a say in of its requests, where it goes wrong (test/e2e/credentials.test.ts plays what goes right in a browser). */
+import './support/store.ts'
+import { afterEach, expect, it, onTestFinished, vi } from 'vitest'
+import { exposeHost } from '../../src/door/host.ts'
+import { openQueue } from '../../src/index.ts'
+import type { HttpHooks, OpenOptions, Queue } from '../../src/queue.ts'
+import { forget, freshName } from './support/database.ts'
+import { after, until } from './support/tabs.ts'
+
+afterEach(() => { vi.unstubAllGlobals() })
+
+interface Sent { readonly url: string; readonly body: string; readonly headers: Headers }
+/** A server: what it answers. */
+function serve(status: (sent: Sent) => number): Sent[] {
+  const all: Sent[] = []
+  vi.stubGlobal('fetch', (url: string, { body, headers }: { body: string; headers: Headers }) => {
+    const sent = { url: url.replace('#holdfast', ''), body, headers }
+    all.push(sent)
+    return Promise.resolve(new Response('{}', { status: status(sent) }))
+  })
+  return all
+}
+
+async function open(http: HttpHooks | undefined, name = freshName(), worker: OpenOptions['worker'] = false): Promise<Queue> {
+  const queue = await openQueue(name, { worker, ...(http && { http }) })
+  onTestFinished(async () => { await queue.close(); await forget(name) })
+  return queue
+}
+const URL = 'https://a.example/x'
+
+it('an answer goes to the worker that asked, and to no other', { timeout: 40_000 }, async () => {
+  const sent = serve(() => 200)
+  vi.stubGlobal('Worker', class {})
+  const kills: Array<() => void> = []
+  const worker = (): Worker => {
+    const { port1, port2 } = new MessageChannel()
+    const end = exposeHost([], port1)
+    port1.start()
+    port2.start()
+    kills.push(() => { end(); setTimeout(() => { port1.close() }, 300) })
+    return Object.assign(port2, { terminate() { end() } }) as unknown as Worker
+  }
+  let asked = 0
+  const queue = await open({ async beforeSend(_request, { data }) { asked++; if (data !== 'A') await after(asked === 2 ? 8000 : 7000) } }, freshName(), worker)
+  await queue.waitFor(await queue.fetch('https://a.example/A', { json: 'A' }), { timeoutMs: 3000 })
+  const b = await queue.fetch('https://a.example/B', { json: 'B' })
+  await until('the hook is asked of B', () => asked === 2)
+  kills[0]!()
+  const c = await queue.fetch('https://a.example/C', { json: 'C' })
+  await Promise.all([b, c].map((id) => queue.waitFor(id, { timeoutMs: 25_000 })))
+  expect(sent.map(({ url }) => url).sort()).toEqual(['https://a.example/A', 'https://a.example/B', 'https://a.example/C'])
+})
+
+it('a refresh that fails for want of a network is called again', { timeout: 15_000 }, async () => {
+  let good = false
+  serve(() => good ? 200 : 401)
+  let calls = 0
+  const queue = await open({ onUnauthorized() { if (++calls === 1) throw new TypeError('Failed to fetch'); good = true } })
+  const denied: unknown[] = []
+  queue.on('unauthorized', (event) => { denied.push(event) })
+  const id = await queue.fetch(URL, { json: 1 })
+  await queue.waitFor(id, { timeoutMs: 8000 })
+  expect([calls, denied, (await queue.get(id))?.failures]).toEqual([2, [], 0])
+})
+
+it('who signs in again as the same user is let through', async () => {
+  let good = false
+  serve(() => good ? 200 : 401)
+  const queue = await open({ onUnauthorized() { throw new Error('signed out') } })
+  let denied = 0
+  queue.on('unauthorized', () => { denied++ })
+  await queue.setUser('ada')
+  const id = await queue.fetch(URL, { json: 1 })
+  await until('it is denied', () => denied === 1)
+  good = true
+  await queue.setUser('ada')
+  await queue.waitFor(id, { timeoutMs: 5000 })
+})
+
+it('a request without hooks that is refused does not shut out those that have them', { timeout: 15_000 }, async () => {
+  const sent = serve(({ headers }) => headers.get('authorization') === 'ok' ? 200 : 401)
+  const name = freshName()
+  const before = await openQueue(name, { worker: false })
+  await before.pause('http')
+  await before.fetch('https://a.example/old', { json: 1 })
+  await before.close()
+  const queue = await open({ beforeSend(request) { request.headers['authorization'] = 'ok' }, onUnauthorized() {} }, name)
+  await queue.resume('http')
+  await until('the old one is sent', () => sent.length > 0)
+  await queue.waitFor(await queue.fetch('https://a.example/new', { json: 2 }), { timeoutMs: 5000 })
+})
+
+it('a timeout while an answer is judged spends an attempt', async () => {
+  const sent = serve(() => 200)
+  const queue = await open({ async classify() { await after(300); return undefined } })
+  const id = await queue.fetch(URL, { json: 1 }, { timeoutMs: 50, maxAttempts: 2, backoff: { type: 'fixed', delayMs: 0 } })
+  await expect(queue.waitFor(id, { timeoutMs: 5000 })).rejects.toThrow(/dead/)
+  expect(sent).toHaveLength(2)
+})
+
+it('what a hook returns may be Headers and a URL, is laid over what it was given, and a thing that cannot be cloned refuses nothing but its attempt', async () => {
+  const sent = serve(() => 200)
+  let change: unknown
+  const queue = await open({ beforeSend: () => change as never })
+  change = { url: new globalThis.URL('https://a.example/y'), headers: new Headers({ Authorization: 'Bearer 1' }) }
+  const id = await queue.fetch(URL, { json: 1 })
+  await queue.waitFor(id, { timeoutMs: 5000 })
+  expect(sent.map(({ url, headers }) => [url, headers.get('authorization'), headers.get('idempotency-key'), headers.get('content-type')])).toEqual([['https://a.example/y', 'Bearer 1', `"${id}"`, 'application/json']])
+  change = { body: () => 0 }
+  const other = await queue.push('q', 'n', 1)
+  const heard: string[] = []
+  queue.waitFor(other).catch((error: unknown) => { heard.push(String(error)) })
+  const ids = await Promise.all([1, 2, 3].map((json) => queue.fetch(URL, { json }, { maxAttempts: 1 })))
+  await Promise.all(ids.map((one) => queue.waitFor(one, { timeoutMs: 5000 }).catch(() => {})))
+  expect([heard, (await Promise.all(ids.map((one) => queue.get(one)))).map((job) => job?.attempts?.[0]?.error.message)]).toEqual([[], Array(3).fill(expect.stringContaining('could not be cloned'))])
+})
