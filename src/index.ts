@@ -12,17 +12,14 @@ import type { OpenOptions, Queue, QueueMap } from './queue.ts'
 
 const open = new Map<string, { readonly client: Client; readonly options: OpenOptions; users: number }>()
 
-const HOOKS = ['beforeSend', 'classify', 'onUnauthorized']
 const NAME = /^[A-Za-z0-9._-]{1,256}$/
 
-/** Options with their defaults. */
-function checked(name: string, { worker, durability = 'strict', http, ...unknown }: OpenOptions): OpenOptions {
+/** Options with their defaults. What they say the engine checks. */
+function checked(name: string, { worker, durability = 'strict', http, network, ...unknown }: OpenOptions): OpenOptions {
   if (typeof name !== 'string' || !NAME.test(name)) throw invalid('name', 'must be 1 to 256 of A-Z a-z 0-9 . _ -')
-  for (const key of Object.keys(unknown)) throw invalid(`options.${key}`, 'is not an option here: use worker, durability, http')
+  for (const key of Object.keys(unknown)) throw invalid(`options.${key}`, 'is not an option here: use worker, durability, http, network')
   if (worker && typeof worker !== 'function' && !(worker instanceof Worker)) throw invalid('options.worker', 'must be a Worker, a function or false')
-  if (durability !== 'strict' && durability !== 'relaxed') throw invalid('options.durability', "must be 'strict' or 'relaxed'")
-  for (const [hook, call] of Object.entries(http ?? {})) if (!HOOKS.includes(hook) || typeof call !== 'function') throw invalid(`options.http.${hook}`, `must be a function, one of ${HOOKS}`)
-  return { worker, durability, http } as OpenOptions
+  return { worker, durability, http, network } as OpenOptions
 }
 
 /** One client a name and page: opening it twice shares the worker. */
@@ -35,7 +32,7 @@ function clientOf(name: string, given: OpenOptions): Client {
     open.set(name, { client, options, users: 1 })
     return client
   }
-  for (const key of ['worker', 'durability', 'http'] as const) if (known.options[key] !== options[key] && (key !== 'http' || options[key])) throw invalid(`options.${key}`, `differs from what ${name} was opened with here`)
+  for (const key of ['worker', 'durability', 'http', 'network'] as const) if (known.options[key] !== options[key] && (key === 'worker' || options[key])) throw invalid(`options.${key}`, `differs from what ${name} was opened with here`)
   known.users++
   return known.client
 }

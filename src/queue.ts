@@ -118,6 +118,7 @@ export interface QueueStats {
 }
 export interface Stats {
   readonly counts: Counts
+  /** Neither the browser nor the probe says that there is no network. */
   readonly online: boolean
   readonly queues: readonly QueueStats[]
 }
@@ -288,8 +289,17 @@ export interface HttpHooks {
   readonly onUnauthorized?: (asked: { readonly origin: string }) => unknown
 }
 
+export interface NetworkOptions {
+  /**
+   * Says whether there is a network, for captive portals and a `navigator.onLine` that is wrong: a URL, relative to the page, whose answer 2xx, not redirected and no HTML, says yes;
+   * or a function, called in the page, that resolves with true or false within 10 s. Asked when in doubt, by one tab; nothing that needs the network is begun meanwhile, nor while it says no.
+   */
+  readonly probe?: string | (() => boolean | Promise<boolean>)
+}
+
 export interface OpenOptions {
   readonly http?: HttpHooks
+  readonly network?: NetworkOptions
   /** A Worker that calls `serve()`, a factory for one, or `false` to run the engine in this realm. Default: the built-in worker. */
   readonly worker?: Worker | (() => Worker) | false
   /** Whether commits wait for the device (`strict`, default) or only for the browser (`relaxed`). */

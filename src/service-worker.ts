@@ -6,7 +6,7 @@ import { openQueue } from './index.ts'
 import { askForSync, syncTag } from './platform/background-sync.ts'
 import { sleep, systemClock as clock } from './platform/clock.ts'
 import type { HookName } from './core/job.ts'
-import type { FetchOptions, HttpHooks, Queue } from './queue.ts'
+import type { FetchOptions, HttpHooks, NetworkOptions, Queue } from './queue.ts'
 import * as operations from './store/operations.ts'
 import { requestsDueAt } from './store/reads.ts'
 
@@ -23,6 +23,8 @@ export interface ServiceQueueOptions {
   readonly durability?: 'strict' | 'relaxed'
   /** Those of this service worker: requests that were pushed under a hook that it lacks wait for a page. */
   readonly http?: HttpHooks
+  /** As that of `openQueue`: without it a service worker heeds what pages have found, and does not ask. */
+  readonly network?: NetworkOptions
 }
 
 export interface QueueFetchOptions extends FetchOptions {

@@ -61,6 +61,12 @@ export const checkPushOptions = (field: string, options: { readonly delayMs?: nu
 
 const { delayMs: _delayMs, runAt: _runAt, lifo: _lifo, ...defaultRules } = pushRules
 export const checkSettings = shape({ defaults: shape(defaultRules), concurrency: nullable(integer(1, 10_000)), needsNetwork: boolean, order: oneOf('fifo', 'fair') })
+/** A function crosses as 0. */
+const call: Rule = (field, value) => { if (value !== 0) throw wrong(field, 'a function', value) }
+export const checkOpen = shape({
+  durability: oneOf('strict', 'relaxed'), http: shape({ beforeSend: call, classify: call, onUnauthorized: call }),
+  network: shape({ probe: (field, value) => { if (value !== 0 && typeof value !== 'string') throw wrong(field, 'a URL or a function', value) } }),
+})
 export const checkPatch = shape({ data: anything, priority: pushRules.priority, runAt: TIME })
 export const checkPull = shape({ leaseMs: integer(1000, 86_400_000), waitMs: integer(0, 2 ** 31 - 1) })
 export const checkUser = text(LIMITS.user)

@@ -191,7 +191,8 @@ export function createCalls({ engine, hooks, clock, connectivity, client, say, p
     list(_call, filter: ListFilter = {}) { rules.checkList('filter', filter); return listJobs(connection, filter) },
     async stats(_call, queue?: string) {
       if (queue !== undefined) limits.checkQueue(queue)
-      return { ...await reads.readStats(connection, clock.now(), queue), online: connectivity.online }
+      const stats = await reads.readStats(connection, clock.now(), queue)
+      return { ...stats, online: stats.online && connectivity.online }
     },
     queues: () => reads.readQueues(connection),
     configure(call, queue: string, settings: QueueSettings) {

@@ -4,12 +4,11 @@ import { fromEnvelope, HoldfastError } from '../core/errors.ts'
 import { systemClock as clock } from '../platform/clock.ts'
 import { ownerLock } from '../core/owner.ts'
 import { webLocks } from '../platform/locks.ts'
-import type { HookName } from '../core/job.ts'
 import type { EventType, Handler, OpenOptions, Processor, ProcessOptions, QueueEvent } from '../queue.ts'
 import { batcher } from './batch.ts'
 import type { PageProcessors } from './page-processors.ts'
 import type { Pulled } from './pulled.ts'
-import type { HostApi, Method, Reply, ToHost, ToHostBatch, ToPage, Welcome } from './protocol.ts'
+import type { Hello, HostApi, Method, Reply, ToHost, ToHostBatch, ToPage, Welcome } from './protocol.ts'
 import { urlWorker } from './spawn.ts'
 
 const START_MS = 10_000
@@ -141,7 +140,8 @@ export function createClient(name: string, options: OpenOptions): Client {
     let welcome: Welcome
     try {
       const answer = await Promise.race([failed, api.connect({
-        name, client: owner, durability: options.durability!, online: globalThis.navigator?.onLine !== false, hooks: Object.keys(options.http ?? {}) as HookName[],
+        name, client: owner, online: globalThis.navigator?.onLine !== false, page: globalThis.document?.baseURI ?? globalThis.location?.href,
+        options: JSON.parse(JSON.stringify({ ...options, worker: undefined }, (_key, value: unknown) => typeof value === 'function' ? 0 : value)) as Hello['options'],
         unsettled: [...calls].map(([id, { method, by }]) => ({ id, method, by })),
         processors: pageProcessors?.all() ?? [], ...remembered(),
       }, transfer(remote, [remote]))])
@@ -233,7 +233,7 @@ export function createClient(name: string, options: OpenOptions): Client {
 
   /** Whoever asked hears it, and no worker after it, which has other questions under the same numbers. */
   async function answer(asker: Link | undefined, { id, hook, args }: Extract<ToPage, { t: 'hook' }>): Promise<void> {
-    const reply = await (await import('./hooks.ts')).answerHook(options.http!, hook, args)
+    const reply = await (await import('./hooks.ts')).answerHook(options, hook, args)
     if (link === asker) say({ t: 'hooked', id, reply })
   }
 
@@ -262,7 +262,7 @@ export function createClient(name: string, options: OpenOptions): Client {
   const watching = new AbortController()
   const watch = (target: EventTarget | undefined, calls: Readonly<Record<string, () => void>>): void => { for (const [type, call] of Object.entries(calls)) target?.addEventListener?.(type, call, watching) }
   watch(globalThis, { online, offline: online, pagehide: hide, pageshow: show })
-  watch(globalThis.document, { visibilitychange: online, freeze: hide, resume: show })
+  watch(globalThis.document, { visibilitychange: () => { if (!document.hidden) online() }, freeze: hide, resume: show })
 
   return {
     closed: watching.signal,

@@ -1,14 +1,14 @@
 /** What the application has a say in, as the worker asks for it. Loaded when first asked. */
 import { toEnvelope } from '../core/envelope.ts'
 import type { HookName } from '../core/job.ts'
-import type { HttpHooks, OutgoingRequest } from '../queue.ts'
+import type { OpenOptions, OutgoingRequest } from '../queue.ts'
 import type { Reply } from './protocol.ts'
 
-export async function answerHook(hooks: HttpHooks, hook: HookName, args: readonly unknown[]): Promise<Reply> {
+export async function answerHook({ http, network }: OpenOptions, hook: HookName | 'probe', args: readonly unknown[]): Promise<Reply> {
   try {
     const [given] = args
-    const said = await (hooks[hook] as (...args: readonly unknown[]) => unknown)(...args)
-    return { value: structuredClone(hook === 'beforeSend' ? changed(given as OutgoingRequest, said as Partial<OutgoingRequest> | undefined) : hook === 'classify' ? said : undefined) }
+    const said = await ({ ...http, ...network }[hook] as (...args: readonly unknown[]) => unknown)(...args)
+    return { value: structuredClone(hook === 'beforeSend' ? changed(given as OutgoingRequest, said as Partial<OutgoingRequest> | undefined) : hook === 'onUnauthorized' ? undefined : said) }
   } catch (error) { return { error: toEnvelope(error) } }
 }
 

@@ -2,7 +2,9 @@
 import { expose, type Endpoint } from 'comlink'
 import { toEnvelope } from '../core/envelope.ts'
 import { fromEnvelope, HoldfastError } from '../core/errors.ts'
+import type { HookName } from '../core/job.ts'
 import { ownerLock } from '../core/owner.ts'
+import { checkOpen } from '../core/rules.ts'
 import { createEngine } from '../engine/engine.ts'
 import { hooksWithin } from '../engine/hooks.ts'
 import type { Port } from '../engine/processor.ts'
@@ -15,6 +17,7 @@ import * as operations from '../store/operations.ts'
 import { batcher } from './batch.ts'
 import { createCalls } from './calls.ts'
 import { createLocal, type Served } from './local.ts'
+import { probeOf } from './probe.ts'
 import type { Hello, HostApi, Reply, ToHost, ToHostBatch, ToPage, Welcome } from './protocol.ts'
 import { settledReplies } from './receipts.ts'
 
@@ -64,7 +67,8 @@ const STOP_MS = 500
 const token = (): string => crypto.randomUUID()
 
 async function openHost(hello: Hello, served: readonly Served[], receive: (messages: readonly ToPage[]) => void): Promise<readonly [Host, Welcome]> {
-  const { name, client, durability } = hello
+  const { name, client, options } = hello
+  checkOpen('options', options)
   const locks = webLocks()
   const connectivity = browserConnectivity()
   connectivity.hint(hello.online)
@@ -73,19 +77,22 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
   const say = batcher<ToPage>((messages) => { receive(messages) })
   const asked = new Map<number, (reply: Reply) => void>()
   let lastAsked = 0
-  const hooks = hooksWithin([...hello.hooks].sort(), clock, (hook, ...args) => new Promise((resolve, reject) => {
+  const ask = (hook: HookName | 'probe', ...args: readonly unknown[]): Promise<unknown> => new Promise((resolve, reject) => {
     const id = ++lastAsked
     asked.set(id, (reply) => { if ('error' in reply) reject(fromEnvelope(reply.error)); else resolve(reply.value) })
     say({ t: 'hook', id, hook, args })
-  }))
+  })
+  const hooks = hooksWithin(Object.keys(options.http ?? {}).sort() as HookName[], clock, ask)
+  const probe = probeOf(hello, () => ask('probe'))
   const engine = createEngine({
-    hooks, name, client, own, durability, factory: indexedDB, clock, locks, connectivity, estimate: browserEstimate, channel: broadcastChannel, random: Math.random, token,
+    hooks, probe, name, client, own, durability: options.durability, factory: indexedDB, clock, locks, connectivity, estimate: browserEstimate, channel: broadcastChannel, random: Math.random, token,
     generation: hello.generation, generated(generation) { say({ t: 'generation', generation }) },
     requests(queues) { for (const queue of queues) void local.requests(queue) }, hear(events) { say({ t: 'events', events }) },
   })
   const local = createLocal(engine, own, clock, connectivity, hooks)
   const { replies, receipts } = await settledReplies(engine.store.connection, hello.unsettled)
   engine.store.committer.restore(receipts)
+  engine.network.start()
   await Promise.all([engine.adopt(own), engine.adopt(client)])
   for (const one of served) await local.serve(one)
 

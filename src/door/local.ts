@@ -53,7 +53,7 @@ export function createLocal(engine: Engine, owner: string, clock: Clock, connect
   const sending = new Set<string>()
   const fetched = byFetch((...args) => fetch(...args))
   // Service workers have no XMLHttpRequest.
-  const attempt = httpAttempt({ clock, hooks, send: fetched, upload: typeof XMLHttpRequest === 'undefined' ? fetched : byXhr, online: () => connectivity.online })
+  const attempt = httpAttempt({ clock, hooks, send: fetched, upload: typeof XMLHttpRequest === 'undefined' ? fetched : byXhr, online: () => connectivity.online, vouches: engine.network.vouches })
   return {
     async requests(queue) {
       if (stopped || sending.has(queue)) return

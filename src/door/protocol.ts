@@ -41,7 +41,7 @@ export type ToCaller =
   | { readonly t: 'pushed'; readonly ids: readonly number[]; readonly run: IdRun }
   | { readonly t: 'events'; readonly events: readonly QueueEvent[] }
   /** A question to the application; answered by `hooked`. */
-  | { readonly t: 'hook'; readonly id: number; readonly hook: HookName; readonly args: readonly unknown[] }
+  | { readonly t: 'hook'; readonly id: number; readonly hook: HookName | 'probe'; readonly args: readonly unknown[] }
   /** The database's generation, to be remembered elsewhere. */
   | { readonly t: 'generation'; readonly generation: string }
 
@@ -59,10 +59,11 @@ export interface Hello {
   readonly name: string
   /** The page as an owner of leases; it holds the lock of this name. */
   readonly client: string
-  readonly durability: 'strict' | 'relaxed'
+  /** As they were given, functions as 0: they are called by `hook`. */
+  readonly options: { readonly durability: 'strict' | 'relaxed'; readonly http?: Readonly<Partial<Record<HookName, 0>>>; readonly network?: { readonly probe?: string | 0 } }
+  /** What relative URLs are relative to. */
+  readonly page: string
   readonly online: boolean
-  /** What the application wants to have a say in. */
-  readonly hooks: readonly HookName[]
   /** The database's generation when this origin last used it. */
   readonly generation?: string
   /** The page's processors: the worker adopts what they run before it does anything else. */

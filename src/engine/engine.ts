@@ -23,6 +23,7 @@ import { openStore, type Store } from '../store/store.ts'
 import type { Env } from '../store/work.ts'
 import { HUNGRY_MS, ProcessorState, type ProcessorOptions } from './processor.ts'
 import type { Hooks } from './hooks.ts'
+import { watchNetwork, type NetworkWatch, type Probe } from './network.ts'
 import { createSpace, type Space } from './space.ts'
 import { createUpkeep } from './upkeep.ts'
 
@@ -45,6 +46,8 @@ export interface EngineOptions {
   readonly token: () => string
   readonly estimate: Estimate
   readonly hooks: Hooks
+  /** Says whether there is a network, if the application can. */
+  readonly probe?: Probe | undefined
   /** The database's generation when this origin last used it. */
   readonly generation?: string | undefined
   /** Called with the database's generation when it is not that one. */
@@ -58,6 +61,7 @@ export interface EngineOptions {
 export interface Engine {
   readonly store: Store
   readonly space: Space
+  readonly network: NetworkWatch
   /** An owner whose lock is held by this realm or its page, and for which this engine beats. */
   adopt(owner: string): Promise<void>
   process(options: ProcessorOptions): Promise<void>
@@ -130,7 +134,9 @@ export function createEngine(options: EngineOptions): Engine {
   })
   const { committer, connection } = store
   const channel: Channel = options.channel(`holdfast:${name}`, heard)
-  const upkeep = createUpkeep({ name, store, clock, locks, owners: () => owners, check: checkLeases, wakeAll, refresh() { void refresh() }, queues: looked, log() { connection.drop() } })
+  const upkeep = createUpkeep({ name, store, clock, locks, owners: () => owners, check: checkLeases, wakeAll, refresh() { void refresh() }, network: (known) => network.look(known), queues: looked, log() { connection.drop() } })
+
+  const network = watchNetwork({ store, clock, client: options.client, random, probe: options.probe, online: () => connectivity.online })
 
   const space = createSpace(options.estimate, () => { say([{ type: 'storage-low', at: clock.now() }]) })
   void space.look()
@@ -203,8 +209,10 @@ export function createEngine(options: EngineOptions): Engine {
   const unwatch = connectivity.watch((online) => {
     if (online !== wasOnline) say([{ type: online ? 'online' : 'offline', at: clock.now() }])
     wasOnline = online
-    if (online) committer.submit({ alone: true, run: operations.tryOrigins }).then(wakeAll, () => {})
-    else for (const processor of processors.values()) processor.options.port.giveBack()
+    if (online) {
+      network.sign()
+      committer.submit({ alone: true, run: operations.tryOrigins }).then(wakeAll, () => {})
+    } else for (const processor of processors.values()) processor.options.port.giveBack()
   })
 
   /** Names that nobody has a handler for, told once. */
@@ -316,9 +324,12 @@ export function createEngine(options: EngineOptions): Engine {
       return run ? [{ ending, run }] : []
     })
     for (const { key } of endings) processor.held.delete(key)
-    const complete = known.map(({ ending, run }): operations.Ending =>
-      present({ box: run.box, token: run.token, seq: run.job.seq, job: run.job, event: eventOf(processor, ending), report: ending.report, origin: ending.origin }))
-    settle(processor, complete, endings.map(({ key }) => key))
+    const complete = ({ ending, run }: typeof known[number], down: boolean): operations.Ending =>
+      present({ box: run.box, token: run.token, seq: run.job.seq, job: run.job, event: eventOf(processor, ending, down), report: ending.report, origin: ending.origin })
+    const unsure = connectivity.online ? known.filter(({ ending }) => lacksNetwork(processor, ending)) : []
+    const keys = endings.map(({ key }) => key).filter((key) => !unsure.some(({ ending }) => ending.key === key))
+    if (keys.length > 0) settle(processor, known.filter((one) => !unsure.includes(one)).map((one) => complete(one, !connectivity.online)), keys)
+    for (const one of unsure) void network.unanswered().then((found) => { settle(processor, [complete(one, found === 'down')], [one.ending.key]) })
     if (processor.overloaded) processor.options.port.giveBack()
     if (processor.held.size === 0) processor.wake()
     pump(processor)
@@ -345,10 +356,14 @@ export function createEngine(options: EngineOptions): Engine {
   const withoutResult = (ending: operations.Ending, error: unknown): operations.Ending =>
     ending.event.type === 'complete' ? { ...ending, event: { type: 'complete', result: { unstorable: describeError(error).message } } } : ending
 
-  function eventOf(processor: ProcessorState, { event }: RunEnding): operations.Ending['event'] {
+  /** A handler failed for want of a network, as far as it can tell. What requests can tell they have told. */
+  const lacksNetwork = ({ gated, options: { runs } }: ProcessorState, { event }: RunEnding): boolean => gated && runs.kind === 'handlers' && event.type === 'fail' && !event.final && isNetworkError(event.error)
+
+  function eventOf(processor: ProcessorState, ending: RunEnding, down: boolean): operations.Ending['event'] {
+    const { event } = ending
     if (event.type === 'complete') return event.result === undefined ? event : { ...event, result: storable(event.result) }
     if (event.type !== 'fail') return event
-    if (isNetworkError(event.error) && !event.final && processor.gated && !connectivity.online) return { type: 'release' }
+    if (down && lacksNetwork(processor, ending)) return { type: 'release' }
     return { ...event, owner: processor.options.owner, random: random() }
   }
 
@@ -392,7 +407,7 @@ export function createEngine(options: EngineOptions): Engine {
   }
 
   return {
-    store, space,
+    store, space, network,
 
     async adopt(owner) {
       owners.add(owner)
@@ -502,6 +517,7 @@ export function createEngine(options: EngineOptions): Engine {
       suspend(true)
       closed = true
       unwatch()
+      network.stop()
       upkeep.stop()
       await committer.idle()
       // What still runs keeps its place until its owner ends.

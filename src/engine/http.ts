@@ -24,6 +24,8 @@ export interface HttpEnv {
   readonly upload: Send
   readonly hooks: Hooks
   online(): boolean
+  /** After an origin gave no answer: whether the application's probe says that it is up. */
+  vouches(origin: string): Promise<boolean>
 }
 
 export function httpAttempt(env: HttpEnv): Execute {
@@ -54,8 +56,10 @@ export function httpAttempt(env: HttpEnv): Execute {
       if (attempt.aborted && attempt.aborted.code !== 'TIMEOUT') return { event: { type: 'release', unanswered: true } }
       // Its origin has nothing to do with that.
       if (!await canRead(job.data)) return { event: { type: 'fail', error: { name: 'NotReadableError', message: `The stored body of ${http.method} ${http.url} can no longer be read` }, final: 'unrecoverable' } }
-      const ownFault = attempt.aborted !== undefined || (env.online() && isOwnFault(attempt, origin))
-      const failure: JobError = attempt.aborted ? describeError(attempt.aborted)
+      // What stops it while the probe is asked has not stopped the request.
+      const late = attempt.aborted
+      const ownFault = late !== undefined || (env.online() && (isOwnFault(attempt, origin) || await unlessAborted(attempt, env.vouches(origin)) === true))
+      const failure: JobError = late ? describeError(late)
         : { name: 'NetworkError', message: `No answer from ${http.method} ${http.url}: ${describeError(error).message} (no page is told why: offline, refused by CORS or CSP, blocked, cut off, or the server is down)` }
       return ownFault ? { event: { type: 'fail', error: failure, unanswered: true } } : { event: { type: 'release', unanswered: true }, origin: { closed: { reason: failure.message } } }
     }

@@ -17,6 +17,8 @@ export interface UpkeepOptions {
   readonly wakeAll: () => void
   /** Credentials are to be refreshed. */
   readonly refresh: () => void
+  /** The network is doubted; answers when to look again (epoch ms). */
+  readonly network: (network: Outlook['network']) => number
   /** The queues as they are now. */
   readonly queues: (rows: readonly QueueRow[], leader: boolean) => void
   readonly log: (error: unknown) => void
@@ -47,7 +49,7 @@ const RECEIPT_MS = 3_600_000
 const ownersOf = ({ owners, leases, queues }: Outlook): ReadonlySet<string> =>
   new Set([...owners.keys(), ...leases.map(({ owner }) => owner), ...queues.flatMap(({ processors }) => Object.values(processors).map(({ owner }) => owner))])
 
-export function createUpkeep({ name, store: { connection, committer, reserve }, clock, locks, owners, check, wakeAll, refresh, queues, log }: UpkeepOptions): Upkeep {
+export function createUpkeep({ name, store: { connection, committer, reserve }, clock, locks, owners, check, wakeAll, refresh, network, queues, log }: UpkeepOptions): Upkeep {
   let leader = !locks.supported
   let stopped = false
   let started = false
@@ -98,9 +100,10 @@ export function createUpkeep({ name, store: { connection, committer, reserve }, 
     if (state.at <= now - grace) await doDue(state, now)
     if (state.originsAt <= now) wakeAll()
     if (state.refreshAt <= now) refresh()
+    const networkAt = network(state.network)
     if (leader) await tidy(state)
     queues(state.queues, leader)
-    return Math.min(state.at + grace, state.originsAt <= now ? Infinity : state.originsAt, state.refreshAt <= now ? Infinity : state.refreshAt, now + Math.min(TICK_MS, silentIn))
+    return Math.min(state.at + grace, state.originsAt <= now ? Infinity : state.originsAt, state.refreshAt <= now ? Infinity : state.refreshAt, networkAt, now + Math.min(TICK_MS, silentIn))
   }
 
   async function doDue(state: Outlook, now: number): Promise<void> {

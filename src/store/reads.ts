@@ -4,7 +4,7 @@ import { canRun, laneOf, parseLane } from '../core/lane.ts'
 import { seqOf } from '../core/seq.ts'
 import { STATES, type HookName, type Job, type State } from '../core/job.ts'
 import { present } from '../core/present.ts'
-import type { Counts, QueueStats } from '../queue.ts'
+import type { Counts, QueueStats, Stats } from '../queue.ts'
 import { isOwnFault, type Connection } from './connection.ts'
 import { locate } from './rooms.ts'
 import { ROOMS, type LeaseRow, type MetaRow, type QueueRow, type ReceiptRow, type Room } from './schema.ts'
@@ -49,8 +49,9 @@ export function countsOf(row: QueueRow): Counts {
   return { ...row.counts, active: row.counts.active - ahead, waiting: row.counts.waiting + ahead }
 }
 
-export async function readStats(connection: Connection, now: number, queue?: string): Promise<{ readonly counts: Counts; readonly queues: QueueStats[] }> {
-  const [rows, origins] = await read(connection, (tx) => Promise.all([tx.all('queues', queue), tx.all('origins')]), ['queues', 'origins'])
+/** `online`: the probe, if there is one, has not said no. */
+export async function readStats(connection: Connection, now: number, queue?: string): Promise<Stats> {
+  const [rows, origins, meta] = await read(connection, (tx) => Promise.all([tx.all('queues', queue), tx.all('origins'), tx.get('meta', 'main')]), ['queues', 'origins', 'meta'])
   const closed = Object.fromEntries(origins.filter(({ retryAt, failures }) => failures > 0 && retryAt > now).map(({ origin, retryAt }) => [origin, retryAt]))
   const total: Record<State, number> = { ...emptyCounts }
   const queues = rows.map((row): QueueStats => {
@@ -62,7 +63,7 @@ export async function readStats(connection: Connection, now: number, queue?: str
       closedOrigins: Object.fromEntries(Object.entries(closed).filter(([origin]) => Object.keys(row.lanes).some((lane) => parseLane(lane).origin === origin))),
     }
   })
-  return { counts: total, queues }
+  return { counts: total, online: meta?.network?.state !== 'down', queues }
 }
 
 export const readQueues = (connection: Connection): Promise<string[]> => read(connection, (tx) => tx.keys('queues'), ['queues'])
@@ -88,6 +89,8 @@ export interface Outlook {
   /** Heartbeats by owner. */
   readonly owners: ReadonlyMap<string, number>
   readonly receipts: readonly ReceiptRow[]
+  /** What is against the network's being there. */
+  readonly network: MetaRow['network']
   /** Whether room is kept for the ends of stored jobs. */
   readonly reserve: MetaRow['reserve']
 }
@@ -103,7 +106,7 @@ export function outlook(connection: Connection, now: number): Promise<Outlook> {
       at: ahead || origins.some(({ since }) => since > now) ? now : Math.min(delayed?.runAt ?? Infinity, expiry?.[0] ?? Infinity, ...pauses),
       originsAt: Math.min(Infinity, ...origins.map(({ retryAt, failures }) => failures > 0 || retryAt > now ? retryAt : Infinity)),
       refreshAt: Math.min(Infinity, ...credentials.map((one) => refreshAt(one, now))),
-      queues, leases, owners: new Map(owners.map(({ owner, beats }) => [owner, beats])), receipts, reserve: meta?.reserve,
+      queues, leases, owners: new Map(owners.map(({ owner, beats }) => [owner, beats])), receipts, network: meta?.network, reserve: meta?.reserve,
     }
   }, ['delayed', 'expiries', 'origins', 'queues', 'leases', 'owners', 'receipts', 'meta', 'credentials'])
 }

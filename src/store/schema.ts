@@ -2,6 +2,7 @@
 import type { Counts, QueueSettings } from '../queue.ts'
 import type { Credentials } from '../core/credentials.ts'
 import type { Gate } from '../core/gate.ts'
+import type { Network } from '../core/network.ts'
 import { HoldfastError } from '../core/errors.ts'
 import type { HttpRequest, Job, LogLine } from '../core/job.ts'
 import { Tx } from './tx.ts'
@@ -118,6 +119,8 @@ export interface MetaRow {
   readonly reserve?: 'kept' | 'spent'
   /** Whose queue it is now. */
   readonly user?: string
+  /** What is against the network's being there: in this row, which every claim has read, it costs none of its own. */
+  readonly network?: Network
   /** The oldest schema version that may still write here; absent: any. */
   readonly needs?: number
 }

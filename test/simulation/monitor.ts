@@ -2,6 +2,7 @@
 import { isFinal, type Job, type State } from '../../src/core/job.ts'
 import { laneOf, parseLane } from '../../src/core/lane.ts'
 import { ownerLock } from '../../src/core/owner.ts'
+import type { Network } from '../../src/core/network.ts'
 import type { LeaseRow, QueueRow } from '../../src/store/schema.ts'
 import { groupOf } from '../../src/store/verbs/groups.ts'
 import { faults, type Stored } from '../unit/support/database.ts'
@@ -42,6 +43,7 @@ export class Monitor {
   readonly completions = new Map<string, number>()
   /** Most jobs at once, by queue. */
   readonly limits = new Map<string, number>()
+  #network: Network | undefined
   #before = new Map<number, Seen>()
   /** Queues in which groups take turns. */
   #fair: ReadonlySet<string> = new Set()
@@ -78,7 +80,10 @@ export class Monitor {
       if (now.lease && old?.lease?.box !== now.lease.box) claimed.push(now)
     }
     for (const [seq, old] of this.#before) if (!after.has(seq)) this.#vanished(old)
-    const user = rows.meta[0]?.user
+    const { user, network } = rows.meta[0] ?? {}
+    for (const { job } of claimed) if (job.http && network && this.#network) this.wrong(`${nameOf(job)} was claimed while the network is in ${network.state}`)
+    if (network?.state !== this.#network?.state) this.world.log(`${realm.name}: the network is ${network?.state ?? 'there'}`)
+    this.#network = network
     for (const { job } of claimed) if (job.user !== undefined && job.user !== user) this.wrong(`${nameOf(job)} of ${job.user} was claimed while the user is ${user}`)
     if (claimed.length > 0) this.#checkOrder(claimed, after, rows.queues, user)
     for (const { queue, processors } of rows.queues) for (const [id, share] of Object.entries(processors)) {

@@ -5,6 +5,7 @@ import { isFinal, type Job } from '../../src/core/job.ts'
 import type { PushOptions } from '../../src/core/push.ts'
 import type { FetchInput, PushInput } from '../../src/door/protocol.ts'
 import type { RequestInput } from '../../src/door/request.ts'
+import type { Probe } from '../../src/engine/network.ts'
 import type { Held } from '../../src/store/operations.ts'
 import { groupOf } from '../../src/store/verbs/groups.ts'
 import { openStore } from '../../src/store/store.ts'
@@ -56,8 +57,9 @@ class Life {
   #tokens = 0
   #signedIn = 0
   #maxWall = 0
+  #well = false
 
-  constructor(seed: number) {
+  constructor(seed: number, probes: boolean) {
     const world = this.world = new World(seed)
     this.#fair = seed % 7 % 5 === 0
     const { random } = world
@@ -72,7 +74,7 @@ class Life {
     world.locksSupported = !random.chance(0.1)
     world.deafness = random.pick([0, 0, 0, 0.1, 0.5])
     this.#around = {
-      world, database: this.database, name: NAME, execute: (realm) => this.#handlers.execute(realm), fetch: (realm) => this.#server.fetch(realm), signIn: (realm) => this.#server.signIn(realm),
+      world, database: this.database, name: NAME, execute: (realm) => this.#handlers.execute(realm), fetch: (realm) => this.#server.fetch(realm), signIn: (realm) => this.#server.signIn(realm), probe: probes ? (realm) => this.#probe(realm) : undefined,
       watched: (realm, execute) => (attempt) => {
         const { box, job } = attempt.run
         const run = this.monitor.started(realm, box, job)
@@ -80,6 +82,20 @@ class Life {
         if (!(outcome instanceof Promise)) { this.monitor.ended(run); return outcome }
         return outcome.finally(() => { this.monitor.ended(run) })
       },
+    }
+  }
+
+  // ---- the network ----
+
+  /** Behind a captive portal for a third of the time, until all is well. */
+  get #portal(): boolean { return !this.#well && Math.floor(this.world.awake / 7000) % 3 === 0 }
+
+  #probe(realm: Realm): Probe {
+    const { world } = this
+    return {
+      origin: 'https://one.example',
+      // Some never answer.
+      ask: () => new Promise((resolve) => { world.after(realm, world.random.pick([20, 20, 20, 500, 30_000]), () => { resolve(this.#portal ? 'a portal' : undefined) }) }),
     }
   }
 
@@ -374,6 +390,7 @@ class Life {
   async #heal(): Promise<void> {
     const { world, database, monitor } = this
     world.log('all is well from here on')
+    this.#well = true
     database.weather = FAIR
     world.deafness = 0
     this.#handlers.heal()
@@ -419,8 +436,9 @@ class Life {
   }
 }
 
-export async function simulate(seed: number): Promise<Outcome> {
-  const life = new Life(seed)
+/** `probes`: tabs that sign in also say whether there is a network. */
+export async function simulate(seed: number, probes = false): Promise<Outcome> {
+  const life = new Life(seed, probes)
   const { world, monitor } = life
   const lost = (error: unknown): void => { monitor.wrong(`nobody caught ${error instanceof Error ? error.stack : String(error)}`) }
   process.on('unhandledRejection', lost)

@@ -13,6 +13,7 @@ import { settledReplies } from '../../src/door/receipts.ts'
 import { createEngine, type Engine } from '../../src/engine/engine.ts'
 import type { HookName } from '../../src/core/job.ts'
 import { hooksWithin } from '../../src/engine/hooks.ts'
+import type { Probe } from '../../src/engine/network.ts'
 import { httpAttempt } from '../../src/engine/http.ts'
 import type { Port } from '../../src/engine/processor.ts'
 import { keyOf } from '../../src/runner/key.ts'
@@ -37,6 +38,8 @@ export interface Surroundings {
   readonly fetch: (realm: Realm) => typeof fetch
   /** What gets new credentials, for tabs that can. */
   readonly signIn: (realm: Realm) => Promise<void>
+  /** What says whether there is a network, for the same tabs. */
+  readonly probe?: ((realm: Realm) => Probe) | undefined
 }
 
 interface Call { readonly method: Method; readonly args: readonly unknown[]; resolve(value: unknown): void; reject(error: unknown): void; giveUp?: (() => void) | undefined; by?: string }
@@ -51,7 +54,7 @@ const NOTHING: operations.Held = { box: -1, token: '', seq: -1 }
 
 // ---- the worker ----
 
-async function openHost({ world, database, name, execute, watched, fetch, signIn }: Surroundings, realm: Realm, hello: { readonly hooks: readonly HookName[];  readonly client: string; readonly unsettled: readonly Unsettled[]; readonly processors: readonly ProcessorWish[] },
+async function openHost({ world, database, name, execute, watched, fetch, signIn, probe }: Surroundings, realm: Realm, hello: { readonly hooks: readonly HookName[];  readonly client: string; readonly unsettled: readonly Unsettled[]; readonly processors: readonly ProcessorWish[] },
   served: readonly ProcessorSpec[], receive: (messages: readonly ToPage[]) => void): Promise<Welcome> {
   const { client, unsettled, processors } = hello
   const [clock, locks, connectivity] = [world.clock(realm), world.locks(realm), world.connectivity(realm)]
@@ -60,7 +63,7 @@ async function openHost({ world, database, name, execute, watched, fetch, signIn
   const hooks = hooksWithin(hello.hooks, clock, () => signIn(realm))
   const say = batcher<ToPage>((messages) => { receive(structuredClone(messages)) })
   const engine = createEngine({
-    hooks,
+    hooks, probe: hooks.names.length > 0 ? probe?.(realm) : undefined,
     name, client, own, durability: 'strict', factory: database.factory(realm), clock, locks, connectivity, estimate: () => Promise.resolve(undefined), channel: world.channel(realm),
     random: () => world.random.next(), token: () => world.id('token-'), generated() {}, requests(queues) { for (const queue of queues) void requests(queue) }, hear() {},
   })
@@ -85,13 +88,14 @@ async function openHost({ world, database, name, execute, watched, fetch, signIn
     if (sending.has(queue)) return
     sending.add(queue)
     const send = byFetch(fetch(realm))
-    const attempt = httpAttempt({ clock, hooks, send, upload: send, online: () => world.online })
+    const attempt = httpAttempt({ clock, hooks, send, upload: send, online: () => world.online, vouches: engine.network.vouches })
     // Asked again at the next look.
     await local(`${own}:${queue}`, { queue, concurrency: HTTP_CONCURRENCY }, { kind: 'requests', hooks: hooks.names }, attempt).catch(() => { sending.delete(queue) })
   }
 
   const { replies, receipts } = await settledReplies(connection, unsettled)
   committer.restore(receipts)
+  engine.network.start()
   await Promise.all([engine.adopt(own), engine.adopt(client)])
   for (const spec of served) await local(`${own}:${spec.queue}:served`, spec, present({ kind: 'handlers' as const, names: spec.names }), execute(realm))
 

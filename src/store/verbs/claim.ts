@@ -13,6 +13,7 @@ import type { Work } from '../work.ts'
 import { settleOutcome } from './end.ts'
 import { credentialsEvent } from './credentials.ts'
 import { gateEvent, takeTrial } from './gates.ts'
+import { needsNetwork } from './network.ts'
 import { resumed } from './queues.ts'
 
 export type { Runs }
@@ -23,7 +24,7 @@ export interface ClaimRequest {
   readonly queue: string
   readonly owner: string
   readonly leaseMs: number
-  /** Whether the network may be used now. */
+  /** Whether the network may be used now, for all this realm knows. */
   readonly online: boolean
   /** At most so many, `ahead` included. */
   readonly count: number
@@ -49,8 +50,8 @@ export async function claim(work: Work, request: ClaimRequest): Promise<Claim> {
   let row = before
   if (row.paused && row.pausedUntil !== undefined && row.pausedUntil <= work.now) row = resumed(work, row)
   const { has, free } = shareOf(row, request)
-  const gated = (row.settings.needsNetwork ?? row.http) === true
-  const blocked = row.paused || (gated && !request.online)
+  const gated = needsNetwork(row)
+  const blocked = row.paused || (gated && (!request.online || work.meta.network !== undefined))
   const jobs = blocked || free <= 0 ? [] : await take(work, row, request.processor?.runs, free, request.processor !== undefined && free >= PAGE_JOBS, (next) => { row = next })
   const lease = jobs.length > 0 ? putBox(work, request, jobs) : undefined
   if (lease) row = count(row, 'active', jobs.length)

@@ -17,14 +17,15 @@ export async function credentialsEvent(work: Work, key: string, event: Credentia
   if (after?.state === 'denied') work.emit('unauthorized', undefined, { origin: originOfKey(key) })
 }
 
-/** After 401: whether the attempt is excused. It is unless credentials were refreshed after the job's last attempt, which ended so too. */
+/** After 401: whether the attempt is excused. It is unless it tried fresh credentials, or they were refreshed after the job's last attempt, which ended so too. */
 export async function refused(work: Work, job: Job, box: number): Promise<boolean> {
   const key = keyOf(job)
   const before = await work.get('credentials', key)
-  const again = job.refused !== undefined && (before?.since ?? 0) > job.refused
+  const since = before?.since ?? 0
+  const again = job.refused !== undefined && since > job.refused
   // For whom credentials do not work that work for others, new ones are of no use at once; the time after is another matter.
   if (!again || before?.state !== 'good') await credentialsEvent(work, key, { type: 'refused', box, refreshable: job.http?.hooks?.includes('onUnauthorized') === true })
-  return !again
+  return !again && !(before?.state === 'fresh' && box >= since)
 }
 
 /** What an owner is to refresh. */

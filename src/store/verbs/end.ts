@@ -10,6 +10,7 @@ import type { Work } from '../work.ts'
 import { credentialsEvent, dropRefresher, keyOf, refused } from './credentials.ts'
 import { gateEvent } from './gates.ts'
 import { leaveGroup } from './groups.ts'
+import { networkEvent } from './network.ts'
 
 export const MAX_STALLS = 5
 
@@ -179,5 +180,6 @@ export async function dropOwner(work: Work, owner: string): Promise<void> {
     work.wakes.add(queue)
   }
   await dropRefresher(work, owner)
+  await networkEvent(work, { type: 'left', owner })
   work.delete('owners', owner)
 }
