@@ -77,7 +77,7 @@ export function turnCredentials(before: Credentials | undefined, key: string, ev
     case 'answered': return before?.state === 'fresh' && event.box >= before.since ? { ...bare, state: 'good', failures: 0 } : before
     case 'asked': return before?.state === 'fresh' ? { ...before, out: true } : before
     case 'ended': return before?.out && event.box >= before.since ? bare : before
-    case 'refresh': return before && mayRefresh(before, now) ? { ...bare, by: { owner: event.owner, at: now, ticket: event.ticket } } : before
+    case 'refresh': return before && mayRefresh(before, now) ? { ...bare, retryAt: Math.min(bare.retryAt, now), by: { owner: event.owner, at: now, ticket: event.ticket } } : before
     case 'refreshed': return by?.ticket === event.ticket ? { ...bare, state: 'fresh', since: event.number } : before
     case 'denied': return by?.ticket === event.ticket ? { ...bare, state: 'denied' } : before
     case 'delayed': return by?.ticket === event.ticket ? delayed(bare, now) : before

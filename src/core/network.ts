@@ -62,7 +62,7 @@ export function turnNetwork(before: Network | undefined, event: NetworkEvent, no
   switch (event.type) {
     case 'sign': return present({ ...bare, failures: 0, retryAt: Math.min(bare.retryAt, now), by, again: by && true as const })
     case 'unanswered': return bare.state === 'down' || (before && !by) ? before : present({ ...bare, by, again: by && true as const })
-    case 'ask': return before && askAt(before, event.owner, now) <= now ? { ...bare, by: { owner: event.owner, at: now } } : before
+    case 'ask': return before && askAt(before, event.owner, now) <= now ? { ...bare, retryAt: Math.min(bare.retryAt, now), by: { owner: event.owner, at: now } } : before
     case 'answer': {
       if (by?.owner !== event.owner) return before
       if (again) return { ...bare, retryAt: now }

@@ -8,6 +8,7 @@ import { Random } from './random.ts'
 export const START = 1_800_000_000_000
 /** More tasks than this at one instant: something spins. */
 const MOST_TASKS = 60_000
+const MOST_TIMERS = 5000
 
 const realSetImmediate = globalThis.setImmediate
 const realRandom = Math.random
@@ -116,12 +117,14 @@ export class World {
   /** Lets time pass, timer by timer. */
   async advance(ms: number): Promise<void> {
     await this.run()
-    for (const end = this.#awake + ms; ;) {
+    for (let [end, n] = [this.#awake + ms, 0]; ;) {
       let next: Timer | undefined
       for (const timer of this.#timers) if (timer.at <= end && (!next || timer.at < next.at)) next = timer
       if (!next) { this.#awake = end; return }
       const { at, realm, call } = next
       this.#timers = this.#timers.filter((timer) => timer !== next)
+      n = at > this.#awake ? 0 : n + 1
+      if (n > MOST_TIMERS) throw new Error(`it spins: a timer of ${realm.name} that is always due`)
       this.#awake = Math.max(this.#awake, at)
       this.post(realm, call)
       await this.run()
