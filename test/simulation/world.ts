@@ -117,7 +117,8 @@ export class World {
   /** Lets time pass, timer by timer. */
   async advance(ms: number): Promise<void> {
     await this.run()
-    for (let [end, n] = [this.#awake + ms, 0]; ;) {
+    const end = this.#awake + ms
+    for (let n = 0; ;) {
       let next: Timer | undefined
       for (const timer of this.#timers) if (timer.at <= end && (!next || timer.at < next.at)) next = timer
       if (!next) { this.#awake = end; return }
