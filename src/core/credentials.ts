@@ -3,6 +3,7 @@
  * answered all go. Requests that were claimed before the refresh say nothing about it: they are told by the number of their box.
  */
 import type { Lane } from './lane.ts'
+import { waitOver } from './wait.ts'
 
 /** Those that nobody has refused have no record. */
 export interface Credentials {
@@ -53,11 +54,9 @@ export const originOfKey = (key: string): string => key.replace('|', '')
 export const credentialsAllow = (credentials: Credentials | undefined): number =>
   !credentials || credentials.state === 'good' ? Infinity : credentials.state === 'fresh' && !credentials.out ? 1 : 0
 
-/** When somebody may next refresh them (epoch ms), Infinity while nobody may. A wait that is longer than any was begun before the clock was set back, and is over. */
+/** When somebody may next refresh them (epoch ms), Infinity while nobody may. */
 export function refreshAt({ state, retryAt, by }: Credentials, now: number): number {
-  if (state !== 'stale') return Infinity
-  const at = Math.max(retryAt, by ? by.at + FROZEN_MS : 0)
-  return at > now + LONGEST_MS ? now : at
+  return state === 'stale' ? waitOver(Math.max(retryAt, by ? by.at + FROZEN_MS : 0), now, LONGEST_MS) : Infinity
 }
 
 export const mayRefresh = (credentials: Credentials, now: number): boolean => refreshAt(credentials, now) <= now

@@ -3,6 +3,7 @@
  * it is asked again, ever more rarely. What was doubted by tabs that are all gone is forgotten by those that cannot ask.
  */
 import { present } from './present.ts'
+import { waitOver } from './wait.ts'
 
 /** Absent: nobody doubts that it is there. */
 export interface Network {
@@ -44,17 +45,11 @@ const FORGOTTEN_MS = 120_000
 
 const dueAt = ({ retryAt, by }: Network, owner?: string): number => Math.max(retryAt, by && by.owner !== owner ? by.at + FROZEN_MS : 0)
 
-/** When this owner may ask (epoch ms). A wait that is longer than any was begun before the clock was set back, and is over. */
-export function askAt(network: Network, owner: string | undefined, now: number): number {
-  const at = dueAt(network, owner)
-  return at > now + LONGEST_MS ? now : at
-}
+/** When this owner may ask (epoch ms). */
+export const askAt = (network: Network, owner: string | undefined, now: number): number => waitOver(dueAt(network, owner), now, LONGEST_MS)
 
 /** From when on nobody is known to ask (epoch ms). */
-export function forgottenAt(network: Network, now: number): number {
-  const at = dueAt(network) + FORGOTTEN_MS
-  return at > now + LONGEST_MS + FORGOTTEN_MS ? now : at
-}
+export const forgottenAt = (network: Network, now: number): number => waitOver(dueAt(network) + FORGOTTEN_MS, now, LONGEST_MS + FORGOTTEN_MS)
 
 /** What is known of the network then; undefined: nothing against it. */
 export function turnNetwork(before: Network | undefined, event: NetworkEvent, now: number): Network | undefined {

@@ -104,7 +104,7 @@ export function createCalls({ engine, hooks, clock, connectivity, client, say, p
   const calls: Readonly<Record<Exclude<Method, 'push'>, (call: number, ...args: readonly never[]) => unknown>> = {
     async pushMany(call, queue: string, given: string | readonly PushInput[]) {
       limits.checkQueue(queue)
-      const items = typeof given === 'string' ? JSON.parse(given) as PushInput[] : given
+      const items = read(given)
       if (items.length > limits.LIMITS.pushMany) throw invalid('items', `may have at most ${limits.LIMITS.pushMany} items (has ${items.length})`)
       const jobs = items.map((item, i) => newJob(item, `items[${i}].`))
       const bytes = roomOf(jobs)
@@ -274,8 +274,7 @@ export function createCalls({ engine, hooks, clock, connectivity, client, say, p
     const queues = new Map<string, Pushed[]>()
     ids.forEach((id, i) => {
       try {
-        const given = items[i]
-        const item = typeof given === 'string' ? JSON.parse(given) as PushInput : given
+        const item = read(items[i])
         const job = item?.http ? newRequest(item, hooks) : newJob(item, '')
         const queue = limits.checkQueue(item?.http ? item.options?.queue ?? queueFor(job.binary) : asked)
         const good = queues.get(queue)
@@ -333,6 +332,9 @@ const edited = (data: unknown): { readonly edited?: limits.Size } => {
 /** About the bytes that jobs take when stored. */
 const roomOf = (jobs: readonly NewJob[]): number => jobs.reduce((sum, { size, binary }) => sum + size + binary + JOB_BYTES, 0)
 const JOB_BYTES = 400
+
+/** What crossed as itself, or as JSON (`textOf`). */
+const read = <T>(given: string | T): T => typeof given === 'string' ? JSON.parse(given) as T : given
 
 interface Pushed { readonly id: number; readonly job: NewJob }
 

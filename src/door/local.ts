@@ -1,6 +1,7 @@
 /** Attempts in the engine's own realm: requests, and the handlers of an application's own worker. */
 import { UPLOAD_QUEUE } from '../core/body.ts'
 import type { HoldfastError } from '../core/errors.ts'
+import type { Runs } from '../core/lane.ts'
 import { present } from '../core/present.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { Hooks } from '../engine/hooks.ts'
@@ -34,7 +35,7 @@ export function createLocal(engine: Engine, owner: string, clock: Clock, connect
   let stopped = false
   const runners = new Map<string, Runner>()
 
-  function process(queue: string, id: string, concurrency: number, runs: operations.Runs, execute: Execute): Promise<void> {
+  function process(queue: string, id: string, concurrency: number, runs: Runs, execute: Execute): Promise<void> {
     const held = (key: string): operations.Held => engine.held(id, key) ?? NOTHING
     const runner = createRunner({
       clock, task,

@@ -1,7 +1,7 @@
 /** One `process` call: how many jobs to have at hand, and which it holds. The engine claims for it; its port runs them. */
 import type { Job } from '../core/job.ts'
 import type { HoldfastError } from '../core/errors.ts'
-import type { Runs } from '../store/operations.ts'
+import type { Runs } from '../core/lane.ts'
 import { keyOf } from '../runner/key.ts'
 import type { Run, RunEnding } from '../runner/runner.ts'
 

@@ -103,7 +103,9 @@ export function createUpkeep({ name, store: { connection, committer, reserve }, 
     const networkAt = network(state.network)
     if (leader) await tidy(state)
     queues(state.queues, leader)
-    return Math.min(state.at + grace, state.originsAt <= now ? Infinity : state.originsAt, state.refreshAt <= now ? Infinity : state.refreshAt, networkAt, now + Math.min(TICK_MS, silentIn))
+    // What is due has just been seen to.
+    const later = (at: number): number => at <= now ? Infinity : at
+    return Math.min(state.at + grace, later(state.originsAt), later(state.refreshAt), networkAt, now + Math.min(TICK_MS, silentIn))
   }
 
   async function doDue(state: Outlook, now: number): Promise<void> {

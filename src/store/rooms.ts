@@ -61,6 +61,11 @@ export function summonAhead(work: Work, row: Pick<QueueRow, 'processors'>, who: 
   for (const share of Object.values(row.processors)) if (share.leased > share.has && who(share)) work.summons.add(share.owner)
 }
 
+/** Every queue may have more to claim. Needs a transaction of its own. */
+export async function wakeAll(work: Work): Promise<void> {
+  for (const queue of await work.tx.keys('queues')) work.wakes.add(queue)
+}
+
 /** Puts a job where its state belongs, and counts it. */
 export async function enter(work: Work, row: QueueRow, job: Job): Promise<QueueRow> {
   if (job.state === 'waiting') summonAhead(work, row, ({ priority }) => job.priority > priority)

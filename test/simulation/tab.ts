@@ -4,6 +4,7 @@
  */
 import { toEnvelope } from '../../src/core/envelope.ts'
 import { fromEnvelope, HoldfastError } from '../../src/core/errors.ts'
+import type { Runs } from '../../src/core/lane.ts'
 import { ownerLock } from '../../src/core/owner.ts'
 import { present } from '../../src/core/present.ts'
 import { batcher } from '../../src/door/batch.ts'
@@ -69,7 +70,7 @@ async function openHost({ world, database, name, execute, watched, fetch, signIn
   })
   const { connection, committer } = engine.store
 
-  function local(id: string, { queue, names, concurrency }: ProcessorSpec, runs: operations.Runs, how: Execute): Promise<void> {
+  function local(id: string, { queue, names, concurrency }: ProcessorSpec, runs: Runs, how: Execute): Promise<void> {
     const held = (key: string): operations.Held => engine.held(id, key) ?? NOTHING
     const runner = createRunner({
       clock, task: (call) => { world.post(realm, call) },

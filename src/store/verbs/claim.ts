@@ -2,7 +2,7 @@
 import { credentialsAllow, credentialsKey } from '../../core/credentials.ts'
 import { allowance } from '../../core/gate.ts'
 import type { Job } from '../../core/job.ts'
-import { canRun, parseLane, type Runs } from '../../core/lane.ts'
+import { canRun, parseLane, type Lane, type Runs } from '../../core/lane.ts'
 import { present } from '../../core/present.ts'
 import { fairShare } from '../../core/share.ts'
 import { transition, type JobEvent } from '../../core/transition.ts'
@@ -15,8 +15,6 @@ import { credentialsEvent } from './credentials.ts'
 import { gateEvent, takeTrial } from './gates.ts'
 import { needsNetwork } from './network.ts'
 import { resumed } from './queues.ts'
-
-export type { Runs }
 
 const BOX_BYTES = 4_194_304
 
@@ -105,7 +103,7 @@ async function take(work: Work, start: QueueRow, runs: Runs | undefined, max: nu
     const needs = parseLane(lane)
     const { origin } = needs
     if (!canRun(runs, needs, work.meta.user)) continue
-    const allowed = origin === undefined ? Infinity : Math.min(allowance(await work.get('origins', origin), work.now), credentialsAllow(await work.get('credentials', credentialsKey(needs))))
+    const allowed = await allowedIn(work, needs)
     if (allowed <= 0) continue
     lanes.push(lane)
     if (origin !== undefined && allowed < Infinity) limits.set(origin, Math.min(allowed, limits.get(origin) ?? Infinity))
@@ -140,6 +138,13 @@ async function take(work: Work, start: QueueRow, runs: Runs | undefined, max: nu
   }
   keep(row)
   return Promise.all(taken.map(async (job) => job.large ? { ...job, data: (await work.get('payloads', job.seq))?.data } : job))
+}
+
+/** How many of a lane may be claimed. A closed origin is passed over without another look. */
+async function allowedIn(work: Work, lane: Lane): Promise<number> {
+  if (lane.origin === undefined) return Infinity
+  const open = allowance(await work.get('origins', lane.origin), work.now)
+  return open <= 0 ? 0 : Math.min(open, credentialsAllow(await work.get('credentials', credentialsKey(lane))))
 }
 
 /** The lanes that have jobs, best first page first. */

@@ -2,6 +2,7 @@
 import { credentialsKey, mayRefresh, originOfKey, refreshAt, turnCredentials, type CredentialsEvent } from '../../core/credentials.ts'
 import type { Job } from '../../core/job.ts'
 import { originOf } from '../../core/lane.ts'
+import { wakeAll } from '../rooms.ts'
 import type { Work } from '../work.ts'
 
 /** Those that a request is sent with. */
@@ -59,8 +60,4 @@ export async function renewCredentials(work: Work): Promise<void> {
 /** Others take over what a dead owner was to refresh. */
 export async function dropRefresher(work: Work, owner: string): Promise<void> {
   for (const { origin } of await work.tx.all('credentials')) await credentialsEvent(work, origin, { type: 'left', owner })
-}
-
-export async function wakeAll(work: Work): Promise<void> {
-  for (const queue of await work.tx.keys('queues')) work.wakes.add(queue)
 }

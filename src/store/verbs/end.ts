@@ -63,7 +63,7 @@ export async function settle(work: Work, endings: readonly Ending[]): Promise<En
     if (!job) throw new Error(`box ${ending.box} does not hold job ${ending.seq}`)
     held.left.delete(ending.seq)
     const claimed = job.state === 'active' ? job : { ...job, state: 'active' as const }
-    const event = await eventAt(work, job, ending)
+    const event = ending.origin ? await eventAt(work, job, ending) : ending.event
     const ended = endLeased(work, tally, lease, withReport(withLease(claimed, lease), ending.report), event)
     results.push({ ok: true, job: ended instanceof Promise ? await ended : ended })
     if (job.http) { await tellOrigin(work, job, ending); work.wakes.add(lease.queue) }

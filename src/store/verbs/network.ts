@@ -1,9 +1,8 @@
 /** Whether the network is there (`core/network.ts` decides). */
 import { askAt, turnNetwork, type NetworkEvent } from '../../core/network.ts'
-import { summonAhead } from '../rooms.ts'
+import { summonAhead, wakeAll } from '../rooms.ts'
 import type { QueueRow } from '../schema.ts'
 import type { Work } from '../work.ts'
-import { wakeAll } from './credentials.ts'
 import { tryOrigins } from './gates.ts'
 
 /** Whether a queue is not claimed from while there is no network. */
