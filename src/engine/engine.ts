@@ -1,10 +1,8 @@
 /** Drives the queue in one realm: wake → upkeep → claim → sleep until the next due time. All it knows is in the database; what it keeps is an economy. */
-import { isHoldfastError } from '../core/envelope.ts'
 import { HoldfastError } from '../core/errors.ts'
-import { isFinal, type Job, type JobError } from '../core/job.ts'
+import type { Job } from '../core/job.ts'
 import { originOfKey } from '../core/credentials.ts'
 import { parseLane } from '../core/lane.ts'
-import { checkSize, LIMITS } from '../core/limits.ts'
 import { present } from '../core/present.ts'
 import type { QueueEvent, StorageHealth } from '../queue.ts'
 import type { Channel, Message } from '../platform/channel.ts'
@@ -12,20 +10,22 @@ import type { Clock } from '../platform/clock.ts'
 import type { Connectivity } from '../platform/connectivity.ts'
 import type { Locks } from '../platform/locks.ts'
 import type { Estimate } from '../platform/quota.ts'
-import { describeError } from '../runner/outcome.ts'
-import { keyOf } from '../runner/key.ts'
+import { describeError, mayPass } from '../runner/outcome.ts'
 import type { RunEnding } from '../runner/runner.ts'
 import type { Committed } from '../store/committer.ts'
 import * as operations from '../store/operations.ts'
-import { getJob, wasGiven, readBox, readLeases, readMeta } from '../store/reads.ts'
+import { readBox, readLeases, readMeta } from '../store/reads.ts'
 import type { LeaseRow, QueueRow } from '../store/schema.ts'
 import { openStore, type Store } from '../store/store.ts'
 import type { Env } from '../store/work.ts'
 import { HUNGRY_MS, ProcessorState, type ProcessorOptions } from './processor.ts'
 import type { Hooks } from './hooks.ts'
+import { createNews } from './news.ts'
 import { watchNetwork, type NetworkWatch, type Probe } from './network.ts'
+import { createSettling, RETRY_SETTLE_MS } from './settling.ts'
 import { createSpace, type Space } from './space.ts'
 import { createUpkeep } from './upkeep.ts'
+import { createWaiters } from './waiters.ts'
 
 export interface EngineOptions {
   /** The database's name. */
@@ -89,62 +89,52 @@ export interface Engine {
 }
 
 export const LEASE_MS = 30_000
-const RETRY_SETTLE_MS = 250
 const POLL_MS = 1000
 const FULL_MS = 60_000
-
-/** The data of an operation, not the state of the storage, is what could not be stored. */
-const refusedByStorage = (error: unknown): boolean => isHoldfastError(error) && error.code === 'STORAGE' && String(error.details['name']).startsWith('Data')
-
-/** Nobody has said no. */
-const mayPass = (error: JobError): boolean => isNetworkError(error) || ['TimeoutError', 'AbortError'].includes(error.name)
-
-const isNetworkError = ({ name, message }: JobError): boolean => name === 'NetworkError' || (name === 'TypeError' && /fetch|network/i.test(message))
 
 export function createEngine(options: EngineOptions): Engine {
   const { name, clock, locks, connectivity, random, token, hooks } = options
   const processors = new Map<string, ProcessorState>()
   const owners = new Set<string>()
   const wakeListeners = new Map<string, Set<() => void>>()
-  const waiters = new Map<string, Set<(job?: Job) => void>>()
   const idlers = new Map<string, Array<() => void>>()
-  let listening = false
-  /** Whether any other tab was ever heard: one who is alone need not speak. */
-  let others = false
-  let othersListen = false
   let closed = false
   let suspended = false
   let degraded: string | undefined
   /** When it was last told that the storage is full, in awake ms. */
   let fullAt = -Infinity
 
-  const env = (): Env => ({ now: clock.now(), random, token, heard: listening || othersListen })
+  const waiters = createWaiters(() => connection, clock, () => { news.ask() })
+  const news = createNews({ channel: (hear) => options.channel(`holdfast:${name}`, hear), waiters, hear: options.hear, follow, arrived() { upkeep.soon() } })
+
+  const env = (): Env => ({ now: clock.now(), random, token, heard: news.wanted })
   const store = openStore(name, {
     factory: options.factory, client: options.client, durability: options.durability, env, after: (ms, call) => clock.after(ms, call), committed,
     health(trouble) {
       degraded = trouble === undefined ? undefined : describeError(trouble).message
-      say([{ type: degraded === undefined ? 'recovered' : 'degraded', at: clock.now(), ...present({ message: degraded }) }])
+      news.say({ type: degraded === undefined ? 'recovered' : 'degraded', at: clock.now(), ...present({ message: degraded }) })
     },
-    outdated() { say([{ type: 'outdated', at: clock.now() }]) },
+    outdated() { news.say({ type: 'outdated', at: clock.now() }) },
     full() {
       if (clock.awake() < fullAt + FULL_MS) return
       fullAt = clock.awake()
-      say([{ type: 'storage-low', at: clock.now() }])
+      news.say({ type: 'storage-low', at: clock.now() })
     },
   })
   const { committer, connection } = store
-  const channel: Channel = options.channel(`holdfast:${name}`, heard)
   const upkeep = createUpkeep({ name, store, clock, locks, owners: () => owners, check: checkLeases, wakeAll, refresh() { void refresh() }, network: (known) => network.look(known), queues: looked, log() { connection.drop() } })
 
   const network = watchNetwork({ store, clock, client: options.client, random, probe: options.probe, online: () => connectivity.online })
 
-  const space = createSpace(options.estimate, () => { say([{ type: 'storage-low', at: clock.now() }]) })
+  const settling = createSettling({ committer, clock, connectivity, network, random, closed: () => closed, refused() { void refresh() } })
+
+  const space = createSpace(options.estimate, () => { news.say({ type: 'storage-low', at: clock.now() }) })
   void space.look()
 
   let { generation } = options
   /** Another generation than before: what was stored is gone. */
   function generationIs(found: string): void {
-    if (generation !== undefined) say([{ type: 'storage-lost', at: clock.now() }])
+    if (generation !== undefined) news.say({ type: 'storage-lost', at: clock.now() })
     generation = found
     options.generated(found)
     for (const owner of owners) void checkLeases(owner).catch(() => {})
@@ -152,16 +142,9 @@ export function createEngine(options: EngineOptions): Engine {
 
   // ---- what is told and heard ----
 
-  function committed({ events, wakes, summons, finals, dueAt, generation: found }: Committed): void {
-    if (found !== generation) generationIs(found)
-    for (const job of finals) for (const settle of waiters.get(job.id) ?? []) settle(job)
-    if (listening && events.length > 0) options.hear(events)
-    const message: Message = present({
-      wakes: wakes.size > 0 ? [...wakes] : undefined, summons: summons.size > 0 ? [...summons] : undefined,
-      events: othersListen && events.length > 0 ? events : undefined, dueAt: dueAt < Infinity ? dueAt : undefined,
-    })
-    if (others && !closed && Object.keys(message).length > 0) channel.post(message)
-    follow(message)
+  function committed(commit: Committed): void {
+    if (commit.generation !== generation) generationIs(commit.generation)
+    news.committed(commit)
   }
 
   /** Looks where a commit, here or in another tab, says that there is something to do. */
@@ -169,27 +152,6 @@ export function createEngine(options: EngineOptions): Engine {
     if (dueAt !== undefined) upkeep.due(dueAt)
     for (const owner of summons) summoned(owner)
     for (const queue of wakes) wake(queue)
-  }
-
-  function say(events: readonly QueueEvent[]): void {
-    options.hear(events)
-    if (othersListen && !closed) channel.post({ events })
-  }
-
-  function heard(message: Message): void {
-    const { events, listening: asked, hello, look } = message
-    others = true
-    if (asked) { othersListen = true; channel.post({ look: true }) }
-    if (look) for (const set of waiters.values()) for (const settle of set) settle()
-    if (hello) {
-      channel.post({ here: true, listening: listening || waiters.size > 0 })
-      upkeep.soon()
-    }
-    if (events) {
-      if (listening) options.hear(events)
-      for (const { id } of events) if (id !== undefined) for (const settle of waiters.get(id) ?? []) settle()
-    }
-    follow(message)
   }
 
   function wake(queue: string): void {
@@ -207,7 +169,7 @@ export function createEngine(options: EngineOptions): Engine {
 
   let wasOnline = connectivity.online
   const unwatch = connectivity.watch((online) => {
-    if (online !== wasOnline) say([{ type: online ? 'online' : 'offline', at: clock.now() }])
+    if (online !== wasOnline) news.say({ type: online ? 'online' : 'offline', at: clock.now() })
     wasOnline = online
     if (online) {
       network.sign()
@@ -227,7 +189,7 @@ export function createEngine(options: EngineOptions): Engine {
       const id = `${queue} ${job}`
       const handled = origin !== undefined || Object.values(shares).some(({ names }) => !names || names.includes(job))
       if (handled) unhandled.delete(id)
-      else if (!unhandled.has(id)) { unhandled.add(id); say([{ type: 'unhandled', at: clock.now(), queue, name: job }]) }
+      else if (!unhandled.has(id)) { unhandled.add(id); news.say({ type: 'unhandled', at: clock.now(), queue, name: job }) }
     }
   }
 
@@ -324,53 +286,10 @@ export function createEngine(options: EngineOptions): Engine {
       return run ? [{ ending, run }] : []
     })
     for (const { key } of endings) processor.held.delete(key)
-    const complete = ({ ending, run }: typeof known[number], down: boolean): operations.Ending =>
-      present({ box: run.box, token: run.token, seq: run.job.seq, job: run.job, event: eventOf(processor, ending, down), report: ending.report, origin: ending.origin })
-    const unsure = connectivity.online ? known.filter(({ ending }) => lacksNetwork(processor, ending)) : []
-    const keys = endings.map(({ key }) => key).filter((key) => !unsure.some(({ ending }) => ending.key === key))
-    if (keys.length > 0) settle(processor, known.filter((one) => !unsure.includes(one)).map((one) => complete(one, !connectivity.online)), keys)
-    for (const one of unsure) void network.unanswered().then((found) => { settle(processor, [complete(one, found === 'down')], [one.ending.key]) })
+    settling.settle(processor, known, endings.map(({ key }) => key))
     if (processor.overloaded) processor.options.port.giveBack()
     if (processor.held.size === 0) processor.wake()
     pump(processor)
-  }
-
-  /** An ending always commits: a database that refuses is asked again. */
-  function settle(processor: ProcessorState, endings: readonly operations.Ending[], keys: readonly string[]): void {
-    const boxes = [...new Set(endings.map(({ box }) => box))]
-    committer.submit({
-      ending: true, rooms: operations.RUN_ROOMS, needs: [['queues', processor.options.queue], ...boxes.map((box) => ['leases', box] as const)],
-      run: (work) => operations.settle(work, endings),
-    }).then(() => {
-      processor.options.port.settled(keys)
-      if (endings.some(({ origin }) => origin?.unauthorized)) void refresh()
-    }, (error: unknown) => {
-      if (closed || (isHoldfastError(error) && error.code === 'CLOSED')) return
-      // One that cannot be stored must not hold up the others.
-      if (endings.length > 1 && refusedByStorage(error)) for (const one of endings) settle(processor, [one], [keyOf(one.token, one.seq)])
-      else clock.after(RETRY_SETTLE_MS, () => { settle(processor, refusedByStorage(error) ? endings.map((one) => withoutResult(one, error)) : endings, keys) })
-    })
-  }
-
-  /** The work was done, so its end is stored without what cannot be. */
-  const withoutResult = (ending: operations.Ending, error: unknown): operations.Ending =>
-    ending.event.type === 'complete' ? { ...ending, event: { type: 'complete', result: { unstorable: describeError(error).message } } } : ending
-
-  /** A handler failed for want of a network, as far as it can tell. What requests can tell they have told. */
-  const lacksNetwork = ({ gated, options: { runs } }: ProcessorState, { event }: RunEnding): boolean => gated && runs.kind === 'handlers' && event.type === 'fail' && !event.final && isNetworkError(event.error)
-
-  function eventOf(processor: ProcessorState, ending: RunEnding, down: boolean): operations.Ending['event'] {
-    const { event } = ending
-    if (event.type === 'complete') return event.result === undefined ? event : { ...event, result: storable(event.result) }
-    if (event.type !== 'fail') return event
-    if (down && lacksNetwork(processor, ending)) return { type: 'release' }
-    return { ...event, owner: processor.options.owner, random: random() }
-  }
-
-  /** A result that is too large becomes a marker: the work was done, so its end must not be lost. */
-  function storable(result: unknown): unknown {
-    try { checkSize('result', result, LIMITS.result) } catch (error) { return { unstorable: error instanceof Error ? error.message : String(error) } }
-    return result
   }
 
   /** Someone stopped, took back or hungers for what an owner of this realm holds. */
@@ -412,7 +331,7 @@ export function createEngine(options: EngineOptions): Engine {
     async adopt(owner) {
       owners.add(owner)
       await upkeep.beat([owner])
-      channel.post({ hello: true })
+      news.hello()
       upkeep.start()
     },
 
@@ -457,35 +376,7 @@ export function createEngine(options: EngineOptions): Engine {
 
     async idle(id) { const processor = processors.get(id); if (processor) await idle(processor) },
 
-    waitFor: (id, signal) => new Promise((resolve, reject) => {
-      const set = waiters.get(id) ?? new Set()
-      waiters.set(id, set)
-      const done = (finish: () => void): void => {
-        set.delete(look)
-        if (set.size === 0) waiters.delete(id)
-        stopPolling()
-        signal.removeEventListener('abort', aborted)
-        finish()
-      }
-      const look = (job?: Job): void => {
-        if (job) { done(() => { resolve(job) }); return }
-        getJob(connection, id).then(async (found) => {
-          if (!found) {
-            const given = await wasGiven(connection, id)
-            done(() => { reject(operations.notFound(id, given)) })
-          } else if (isFinal(found.state)) done(() => { resolve(found) })
-        }).catch(() => {})
-      }
-      const aborted = (): void => { done(() => { reject(signal.reason as Error) }) }
-      // Other tabs tell by channel; where they cannot, looking tells.
-      let stopPolling = (): void => {}
-      const poll = (): void => { stopPolling = clock.after(POLL_MS, () => { look(); if (set.has(look)) poll() }) }
-      signal.addEventListener('abort', aborted)
-      set.add(look)
-      if (waiters.size === 1 && !listening) channel.post({ listening: true })
-      poll()
-      look()
-    }),
+    waitFor: (id, signal) => waiters.wait(id, signal),
 
     onWake(queue, call) {
       const set = wakeListeners.get(queue) ?? new Set()
@@ -502,10 +393,7 @@ export function createEngine(options: EngineOptions): Engine {
       await committer.idle()
     },
 
-    listen(on) {
-      listening = on
-      if (on) channel.post({ listening: true })
-    },
+    listen(on) { news.listen(on) },
 
     async health() {
       await space.look()
@@ -523,7 +411,7 @@ export function createEngine(options: EngineOptions): Engine {
       // What still runs keeps its place until its owner ends.
       for (const { held, options: { id, queue } } of processors.values()) if (held.size === 0) committer.submit({ run: (work) => operations.unregister(work, queue, id) }).catch(() => {})
       await committer.idle()
-      channel.close()
+      news.close()
       connectivity.close()
       await store.close()
     },

@@ -14,3 +14,9 @@ function textOf(thrownValue: unknown): string {
   if (typeof thrownValue === 'string') return thrownValue
   try { return JSON.stringify(thrownValue) ?? String(thrownValue) } catch { return Object.prototype.toString.call(thrownValue) }
 }
+
+/** What `fetch` throws where nobody answers, in any browser's words. */
+export const isNetworkError = ({ name, message }: JobError): boolean => name === 'NetworkError' || (name === 'TypeError' && /fetch|network/i.test(message))
+
+/** Nobody has said no. */
+export const mayPass = (error: JobError): boolean => isNetworkError(error) || ['TimeoutError', 'AbortError'].includes(error.name)
