@@ -113,13 +113,21 @@ export interface QueueStats {
   readonly paused: boolean
   /** When a timed pause ends (epoch ms). */
   readonly pausedUntil?: number
-  /** Origins that are not asked now, and until when (epoch ms). */
-  readonly closedOrigins: Readonly<Record<string, number>>
+  /** Origins that requests of this queue wait for. */
+  readonly closedOrigins: Readonly<Record<string, ClosedOrigin>>
+}
+export interface ClosedOrigin {
+  /** What was wrong with it last; `unauthorized`: it refused the credentials. */
+  readonly reason: string
+  /** When it is next asked, or the credentials refreshed (epoch ms); absent: once somebody signs in or the queue is resumed. */
+  readonly until?: number
 }
 export interface Stats {
   readonly counts: Counts
   /** Neither the browser nor the probe says that there is no network. */
   readonly online: boolean
+  /** What the probe said against it. */
+  readonly offlineReason?: string
   readonly queues: readonly QueueStats[]
 }
 

@@ -19,7 +19,7 @@ export interface Board {
 
 /** Until when an origin is not asked, if it is not. */
 export const closedUntil = ({ stats }: Board, origin: string): number | undefined =>
-  stats.queues.map(({ closedOrigins }) => closedOrigins[origin]).find((until) => until !== undefined && until > Date.now())
+  stats.queues.map(({ closedOrigins }) => closedOrigins[origin]?.until).find((until) => until !== undefined && until > Date.now())
 
 const EVERY_MS = 250
 /** Up to so many are read in one go, so that all that is shown was true at the same moment. */

@@ -1,6 +1,7 @@
 /** Reading without deciding: one job, a list in slices, counters, and when something is next due. */
 import { credentialsKey, refreshAt } from '../core/credentials.ts'
 import { canRun, laneOf, parseLane } from '../core/lane.ts'
+import { askAt } from '../core/network.ts'
 import { seqOf } from '../core/seq.ts'
 import { STATES, type HookName, type Job, type State } from '../core/job.ts'
 import { present } from '../core/present.ts'
@@ -51,20 +52,28 @@ export function countsOf(row: QueueRow): Counts {
 
 /** `online`: the probe, if there is one, has not said no. */
 export async function readStats(connection: Connection, now: number, queue?: string): Promise<Stats> {
-  const [rows, origins, meta] = await read(connection, (tx) => Promise.all([tx.all('queues', queue), tx.all('origins'), tx.get('meta', 'main')]), ['queues', 'origins', 'meta'])
-  const closed = Object.fromEntries(origins.filter(({ retryAt, failures }) => failures > 0 && retryAt > now).map(({ origin, retryAt }) => [origin, retryAt]))
+  const rooms = ['queues', 'origins', 'credentials', 'meta'] as const
+  const [rows, origins, credentials, meta] = await read(connection, (tx) => Promise.all([tx.all('queues', queue), tx.all('origins'), tx.all('credentials'), tx.get('meta', 'main')]), rooms)
+  const closed = new Map(origins.filter(({ retryAt, failures }) => failures > 0 && retryAt > now).map(({ origin, retryAt, reason }) => [origin, { reason, until: retryAt }]))
+  const refused = new Map(credentials.filter(({ state }) => state === 'stale' || state === 'denied').map((one) => [one.origin, present({ reason: 'unauthorized', until: finite(refreshAt(one, now)) })]))
   const total: Record<State, number> = { ...emptyCounts }
   const queues = rows.map((row): QueueStats => {
     const counts = countsOf(row)
     for (const state of STATES) total[state] += counts[state]
+    const closedOrigins = Object.keys(row.lanes).map(parseLane).flatMap((lane) => {
+      const why = closed.get(lane.origin ?? '') ?? refused.get(credentialsKey(lane))
+      return lane.origin !== undefined && why ? [[lane.origin, why] as const] : []
+    })
     return {
       queue: row.queue, counts, paused: row.paused && !(row.pausedUntil !== undefined && row.pausedUntil <= now),
-      ...present({ pausedUntil: row.paused ? row.pausedUntil : undefined }),
-      closedOrigins: Object.fromEntries(Object.entries(closed).filter(([origin]) => Object.keys(row.lanes).some((lane) => parseLane(lane).origin === origin))),
+      ...present({ pausedUntil: row.paused ? row.pausedUntil : undefined }), closedOrigins: Object.fromEntries(closedOrigins),
     }
   })
-  return { counts: total, online: meta?.network?.state !== 'down', queues }
+  const { state, reason } = meta?.network ?? {}
+  return present({ counts: total, online: state !== 'down', offlineReason: state === 'down' ? reason : undefined, queues })
 }
+
+const finite = (at: number): number | undefined => at < Infinity ? at : undefined
 
 export const readQueues = (connection: Connection): Promise<string[]> => read(connection, (tx) => tx.keys('queues'), ['queues'])
 
@@ -116,12 +125,13 @@ const SOME_DELAYED = 100
 /** When a realm with these hooks can send the next request (epoch ms), Infinity when it cannot send any. One that is being sent may come back, so it is due now. */
 export const requestsDueAt = (connection: Connection, now: number, hooks: readonly HookName[]): Promise<number> => read(connection, async (tx) => {
   const [rows, origins, credentials, delayed, meta] = await Promise.all([tx.all('queues'), tx.all('origins'), tx.all('credentials'), tx.allBy('delayed', 'runAt', null, SOME_DELAYED), tx.get('meta', 'main')])
+  const asked = meta?.network ? askAt(meta.network, undefined, now) : now
   const gates = new Map(origins.map(({ origin, retryAt }) => [origin, Math.max(now, retryAt)]))
   // Those that need a hook that is not here are passed over by their lane.
   const trusted = new Map(credentials.map((one) => [one.origin, one.state === 'denied' ? Infinity : one.state === 'stale' ? refreshAt(one, now) : now]))
   const due = (lane: string, at: number): number => {
     const needs = parseLane(lane)
-    return canRun({ kind: 'requests', hooks }, needs, meta?.user) ? Math.max(at, gates.get(needs.origin ?? '') ?? now, trusted.get(credentialsKey(needs)) ?? now) : Infinity
+    return canRun({ kind: 'requests', hooks }, needs, meta?.user) ? Math.max(at, asked, gates.get(needs.origin ?? '') ?? now, trusted.get(credentialsKey(needs)) ?? now) : Infinity
   }
   const open = new Map(rows.filter(({ http, paused, pausedUntil = Infinity }) => http && !(paused && pausedUntil > now)).map((row) => [row.queue, row]))
   const requests = [...open.values()].flatMap(({ counts, lanes }) => [...(counts.active > 0 ? [now] : []), ...Object.keys(lanes).map((lane) => due(lane, now))])

@@ -124,7 +124,7 @@ test.each([429, 502, 503, 504])('%i closes the origin and costs no attempt', asy
   const id = await send('/api/x', { json: 0 })
   await page.waitForFunction(`events.some((event) => event.type === 'origin-closed')`)
   const { queues } = await page.evaluate(() => (window as unknown as Window).queue.stats('http'))
-  expect(Object.keys(queues[0]!.closedOrigins)).toEqual([site.url])
+  expect(queues[0]!.closedOrigins).toEqual({ [site.url]: { reason: expect.stringContaining(String(status)) as string, until: expect.any(Number) as number } })
   await result(id)
   expect(await get(id)).toMatchObject({ state: 'completed', failures: 0 })
   expect(seen[1]!.at - seen[0]!.at).toBeGreaterThan(950)

@@ -84,6 +84,7 @@ test.each<[string, (response: ServerResponse) => void, RegExp]>([
   const tab = await open('url')
   const ids = await send(tab, 20)
   await until(() => online(tab).then((is) => !is), 5000)
+  expect((await tab.evaluate(() => window.queue.stats())).offlineReason).toMatch(reason)
   await pause(1500)
   expect(sent).toEqual([])
   expect((await jobs(tab)).map(({ state, failures, stalls }) => [state, failures, stalls])).toEqual(ids.map(() => ['waiting', 0, 0]))

@@ -72,9 +72,11 @@ it('who signs in again as the same user is let through', async () => {
   await queue.setUser('ada')
   const id = await queue.fetch(URL, { json: 1 })
   await until('it is denied', () => denied === 1)
+  expect((await queue.stats('http')).queues[0]!.closedOrigins).toEqual({ 'https://a.example': { reason: 'unauthorized' } })
   good = true
   await queue.setUser('ada')
   await queue.waitFor(id, { timeoutMs: 5000 })
+  expect((await queue.stats('http')).queues[0]!.closedOrigins).toEqual({})
 })
 
 it('a request without hooks that is refused does not shut out those that have them', { timeout: 15_000 }, async () => {

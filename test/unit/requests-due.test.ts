@@ -1,6 +1,7 @@
 /** When a service worker has something to send. */
 import { afterEach, expect, it } from 'vitest'
 import type { HookName, HttpRequest } from '../../src/core/job.ts'
+import type { NetworkEvent } from '../../src/core/network.ts'
 import type { PushOptions } from '../../src/core/push.ts'
 import * as operations from '../../src/store/operations.ts'
 import { requestsDueAt } from '../../src/store/reads.ts'
@@ -69,4 +70,14 @@ it('never, while its credentials are denied, or nobody here can refresh them', a
   expect(await due('onUnauthorized')).toBe(Infinity)
   await store.committer.submit({ alone: true, run: (work) => operations.resume(work, 'http') })
   expect(await due('onUnauthorized')).toBe(NOW)
+})
+
+it('not before the probe may be asked again, while it says that there is no network', async () => {
+  open()
+  await request()
+  const tell = (event: NetworkEvent): Promise<unknown> => store.committer.submit({ alone: true, run: (work) => operations.networkEvent(work, event) })
+  await tell({ type: 'sign' })
+  await tell({ type: 'ask', owner: 'page' })
+  await tell({ type: 'answer', owner: 'page', reason: 'a portal', random: 0 })
+  expect(await due()).toBe(NOW + 1000)
 })
