@@ -72,18 +72,18 @@ export function createCalls({ engine, hooks, clock, connectivity, client, say, p
     return commitAs(call, { alone: true, bytes: options.edited?.binary, run: (work) => operations.act(work, String(id), seq, event, options) }, reply)
   }
 
-  /** Many jobs, a few hundred a transaction. All are listed before the first is touched: what moves would be met again. */
+  /** Many jobs, a few hundred a transaction. All are listed before the first is touched: what moves would be met again; what others move meanwhile may be, and counts once. */
   async function bulk(filter: Filter, event: JobEvent): Promise<BulkResult> {
     rules.checkFilter('filter', filter)
-    const jobs: Job[] = []
+    const found = new Map<number, Job>()
     let cursor: string | undefined
     do {
       const page = await listJobs(connection, present({ ...filter, limit: limits.LIMITS.listPage, cursor }))
-      jobs.push(...page.jobs.map((job) => ({ ...job, data: undefined })))
+      for (const job of page.jobs) found.set(job.seq, { ...job, data: undefined })
       cursor = page.cursor
     } while (cursor !== undefined)
     // Of a group the first in line is to have the turn again.
-    jobs.sort((a, b) => a.position - b.position)
+    const jobs = [...found.values()].sort((a, b) => a.position - b.position)
     const refused: Array<BulkResult['refused'][number]> = []
     let done = 0
     for (let i = 0; i < jobs.length; i += BULK) {

@@ -130,14 +130,15 @@ export async function listJobs(connection: Connection, filter: ListFilter): Prom
   const wanted: ReadonlySet<State> | undefined = filter.state === undefined ? undefined : new Set<State>([filter.state].flat())
   // Jobs leased ahead live in the leases' room and count as waiting.
   const visits = (state: State): boolean => !wanted || wanted.has(state) || (state === 'active' && wanted.has('waiting'))
-  const jobs: Job[] = []
+  // One that moves from slice to slice is met twice.
+  const jobs = new Map<number, Job>()
   let at = decode(filter.cursor)
-  while (at.room < LISTED.length && jobs.length < limit) {
-    const slice = await read(connection, (tx) => readSlice(tx, at, limit - jobs.length))
-    jobs.push(...slice.jobs)
+  while (at.room < LISTED.length && jobs.size < limit) {
+    const slice = await read(connection, (tx) => readSlice(tx, at, limit - jobs.size))
+    for (const job of slice.jobs) jobs.set(job.seq, job)
     at = slice.next
   }
-  return present({ jobs, cursor: at.room < LISTED.length ? encode(at) : undefined })
+  return present({ jobs: [...jobs.values()], cursor: at.room < LISTED.length ? encode(at) : undefined })
 
   async function readSlice(tx: Tx, from: Cursor, most: number): Promise<{ readonly jobs: readonly Job[]; readonly next: Cursor }> {
     const until = performance.now() + SLICE_MS

@@ -248,3 +248,18 @@ it('jobs that turn out slow are not kept at hand: a retried one comes back in it
   await until('the first has run twice', () => order.filter((name) => name === 'first').length === 2, 10_000)
   expect(order.length).toBeLessThan(25)
 })
+
+it('a job that moves while all are looked through is met once, and removed once', async () => {
+  const queue = await tab()
+  const id = await queue.push(Q, 'x', 1, { backoff: { delayMs: 60_000 } })
+  const [job] = await queue.pull(Q)
+  // Each look ends at once, so that the job moves between two of them.
+  let now = performance.now()
+  const clock = vi.spyOn(performance, 'now').mockImplementation(() => now += 50)
+  onTestFinished(() => { clock.mockRestore() })
+  const [listed, removed] = [queue.list(), queue.removeAll({ queue: Q })]
+  await queue.fail(job!, new Error('no'))
+  expect((await listed).jobs.map((one) => [one.id, one.state])).toEqual([[id, 'delayed']])
+  expect((await removed).done).toBe(1)
+  expect((await queue.stats()).counts).toMatchObject({ active: 0, delayed: 0 })
+})

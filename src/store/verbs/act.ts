@@ -65,7 +65,7 @@ function withEdited(work: Work, job: Job, { bytes, binary }: Size): Job {
   return { ...job, size: bytes, large: true, data: undefined }
 }
 
-/** The same to many jobs, each by itself: those that refuse are named, the others done. */
+/** The same to many jobs, each of them once and by itself: those that refuse are named, the others done. */
 export async function actMany(work: Work, jobs: readonly Job[], event: JobEvent): Promise<BulkResult> {
   const refused: Array<{ id: string; message: string }> = []
   for (const { id, seq, state } of jobs) {
