@@ -2,7 +2,7 @@
 import { createClient, type Client } from './door/client.ts'
 import type { Method } from './door/protocol.ts'
 import type { Claim, Ends } from './door/pulled.ts'
-import { eventStream } from './door/event-stream.ts'
+import { optionsOf } from './door/options.ts'
 import { outgoing } from './door/outgoing.ts'
 import { snapshot } from './door/snapshot.ts'
 import { textOf } from './door/text.ts'
@@ -15,10 +15,10 @@ const open = new Map<string, { readonly client: Client; readonly options: OpenOp
 const NAME = /^[A-Za-z0-9._-]{1,256}$/
 
 /** Options with their defaults. What they say the engine checks. */
-function checked(name: string, { worker, durability = 'strict', http, network, ...unknown }: OpenOptions): OpenOptions {
+function checked(name: string, options: OpenOptions): OpenOptions {
   if (typeof name !== 'string' || !NAME.test(name)) throw invalid('name', 'must be 1 to 256 of A-Z a-z 0-9 . _ -')
-  for (const key of Object.keys(unknown)) throw invalid(`options.${key}`, 'is not an option here: use worker, durability, http, network')
-  if (worker && typeof worker !== 'function' && !(worker instanceof Worker)) throw invalid('options.worker', 'must be a Worker, a function or false')
+  const { worker, durability = 'strict', http, network } = optionsOf(options, 'options', 'worker', 'durability', 'http', 'network')
+  if (worker !== undefined && worker !== false && typeof worker !== 'function' && !(worker instanceof Worker)) throw invalid('options.worker', 'must be a Worker, a function or false')
   return { worker, durability, http, network } as OpenOptions
 }
 
@@ -62,26 +62,27 @@ export function createQueue<M extends QueueMap = QueueMap>(name: string, options
     if (closed) throw new HoldfastError('CLOSED', `The queue ${name} was closed`)
     return client ??= clientOf(name, options)
   }
-  const forward = <T>(method: Method) => async (...args: readonly unknown[]): Promise<T> => use().call<T>(method, ...args)
+  /** A call of the worker's. Its arguments are copied now, and named as they are in `fields`. */
+  const forward = <T>(method: Method, ...fields: readonly string[]) => async (...args: readonly unknown[]): Promise<T> => use().call<T>(method, ...args.map((arg, i) => snapshot(fields[i] ?? 'arguments', arg)))
   /** Once something was pulled this is at once, so that arguments are copied as they are at the call. */
   const byHand = (method: keyof Ends) => async (...args: readonly unknown[]): Promise<never> => {
     const pulled = use().pulled()
     return ((pulled instanceof Promise ? await pulled : pulled)[method] as (...args: readonly unknown[]) => Promise<never>)(...args)
   }
+  const pull = forward<Claim>('pull', 'queue', 'count', 'options')
   /** Rare and large, so neither the page nor the worker carries it. */
   const maintenance = () => (use(), import('./door/maintenance.ts'))
   const handle: Queue = {
     name,
     async push(queue, job, data, pushOptions) {
-      return only(await use().call<IdRun>('push', queue, textOf({ name: job, data, options: pushOptions }) ?? { name: job, data: snapshot('data', data), options: snapshot('options', pushOptions) }))
+      return only(await use().call<IdRun>('push', snapshot('queue', queue), textOf({ name: job, data, options: pushOptions }) ?? { name: snapshot('name', job), data: snapshot('data', data), options: snapshot('options', pushOptions) }))
     },
     async pushMany(queue, items) {
       if (!Array.isArray(items)) throw invalid('items', 'must be an array')
-      if (items.length === 0) return []
-      return idsOf(await use().call<IdRun>('pushMany', queue, textOf(items) ?? snapshot('items', items)))
+      return idsOf(await use().call<IdRun>('pushMany', snapshot('queue', queue), textOf(items) ?? snapshot('items', items)))
     },
     async pull(queue, count = 1, pullOptions = {}) {
-      const [claim, { taken }] = await Promise.all([use().call<Claim>('pull', queue, count, pullOptions), use().pulled()])
+      const [claim, { taken }] = await Promise.all([pull(queue, count, pullOptions), use().pulled()])
       return taken(claim)
     },
     ack: byHand('ack'), ackMany: byHand('ackMany'), fail: byHand('fail'), heartbeat: byHand('heartbeat'), progress: byHand('progress'), release: byHand('release'), snooze: byHand('snooze'),
@@ -91,20 +92,24 @@ export function createQueue<M extends QueueMap = QueueMap>(name: string, options
       // What need not be read is sent at once, so that calls count in the order in which they are made.
       return only(await use().call<IdRun>('push', undefined, made instanceof Promise ? await made : made))
     },
-    async waitFor(id, { signal, timeoutMs } = {}) { return use().callUntil(signal, timeoutMs, 'waitFor', id) },
-    cancel: forward('cancel'), promote: forward('promote'), remove: forward('remove'), retryAll: forward('retryAll'), removeAll: forward('removeAll'),
-    async update(id, patch) { await use().call('update', id, snapshot('patch', patch)) },
-    async retry(id, edit) { await use().call('retry', id, edit && snapshot('edit', edit)) },
-    get: forward('get'), list: forward('list'), stats: forward('stats'), queues: forward('queues'),
-    async configure(queue, settings) { await use().call('configure', queue, snapshot('settings', settings)) },
-    pause: forward('pause'), resume: forward('resume'), setUser: forward('setUser'), forgetUser: forward('forgetUser'),
+    async waitFor(id, waitOptions) {
+      const { signal, timeoutMs } = optionsOf(waitOptions, 'options', 'signal', 'timeoutMs')
+      return use().callUntil(signal, timeoutMs, 'waitFor', snapshot('id', id), snapshot('options.timeoutMs', timeoutMs))
+    },
+    cancel: forward('cancel', 'id', 'options'), promote: forward('promote', 'id'), remove: forward('remove', 'id'), retryAll: forward('retryAll', 'filter'), removeAll: forward('removeAll', 'filter'),
+    update: forward('update', 'id', 'patch'), retry: forward('retry', 'id', 'edit'),
+    get: forward('get', 'id'), list: forward('list', 'filter'), stats: forward('stats', 'queue'), queues: forward('queues'),
+    configure: forward('configure', 'queue', 'settings'), pause: forward('pause', 'queue', 'options'), resume: forward('resume', 'queue'), setUser: forward('setUser', 'id'), forgetUser: forward('forgetUser', 'id'),
     verify: async (verifyOptions) => (await maintenance()).verifyDatabase(name, verifyOptions),
     salvage: async () => (await maintenance()).salvageDatabase(name),
     reset: async () => (await maintenance()).resetDatabase(name),
     storage: async (storageOptions) => (await maintenance()).storageHealth(use(), storageOptions),
     on: (type, listener) => use().on(type, listener),
-    events: (eventsOptions) => eventStream(use(), eventsOptions),
-    async close({ drainMs = 0 } = {}) {
+    // Begun by the first `next()`, as a generator is.
+    async* events(eventsOptions) { yield* (await import('./door/event-stream.ts')).eventStream(use(), eventsOptions) },
+    async close(closeOptions) {
+      const { drainMs = 0 } = optionsOf(closeOptions, 'options', 'drainMs')
+      if (!Number.isFinite(drainMs) || drainMs < 0) throw invalid('options.drainMs', 'must be a number of ms, 0 or more')
       if (closed) return
       closed = true
       if (client) await closeClient(name, client, drainMs)

@@ -1,8 +1,10 @@
 /** The public handle: types only, nothing here runs. */
+import type { EventType } from './core/event.ts'
 import type { Attempt, Backoff, Job, State } from './core/job.ts'
 import type { PushOptions } from './core/push.ts'
 
 /** Queue name → job name → data. `openQueue<{emails: {welcome: {to: string}}}>()` makes wrong names and data compile errors. */
+export type { EventType }
 export type QueueMap = Record<string, Record<string, unknown>>
 export type QueueName<M extends QueueMap> = keyof M & string
 export type JobName<M extends QueueMap, Q extends QueueName<M>> = keyof M[Q] & string
@@ -130,10 +132,6 @@ export interface Stats {
   readonly offlineReason?: string
   readonly queues: readonly QueueStats[]
 }
-
-export type EventType =
-  | 'pushed' | 'active' | 'progress' | 'completed' | 'retrying' | 'released' | 'stalled' | 'dead' | 'cancelled' | 'removed'
-  | 'paused' | 'resumed' | 'online' | 'offline' | 'origin-closed' | 'origin-open' | 'unauthorized' | 'degraded' | 'recovered' | 'storage-low' | 'storage-lost' | 'unhandled' | 'outdated'
 
 /** `job` events carry id, queue, name, group and tags; the others what they are about. Every tab hears them. */
 export interface QueueEvent {

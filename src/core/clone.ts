@@ -4,8 +4,8 @@
 export const pathTo = (parent: string, key: string | number): string =>
   typeof key === 'number' ? `${parent}[${key}]` : key[0] === '<' ? parent + key : /^[A-Za-z_$][\w$]*$/.test(key) ? `${parent}.${key}` : `${parent}[${JSON.stringify(key)}]`
 
-/** Deeper values cross no realm: what comes out is nothing, and takes its neighbours with it. */
-export const DEEPEST = 1000
+/** Deeper values may overflow a worker's stack; much deeper ones cross no realm: what comes out is nothing, and takes its neighbours with it. */
+export const DEEPEST = 500
 
 /** Whether a cloned value is nested deeper than so many levels. */
 export function isDeeper(value: unknown, levels: number, seen = new Set<unknown>()): boolean {
@@ -46,7 +46,7 @@ export function uncloneable(field: string, value: unknown, clone: (value: unknow
       if (found !== undefined) return found
     }
     const tag = Object.prototype.toString.call(held).slice(8, -1)
-    return tag === 'Object' || tag === 'Array' ? undefined : `${path} is a ${tag}`
+    return tag === 'Object' || tag === 'Array' ? `${path} cannot be copied (a Proxy?)` : `${path} is a ${tag}`
   }
   try { return find(field, value) ?? `${field} cannot be cloned` } catch { return `${field} is nested too deeply` }
 }

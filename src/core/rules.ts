@@ -73,6 +73,8 @@ export const checkUser = text(LIMITS.user)
 export const checkUntil = shape({ until: TIME })
 export const checkMs: Rule = DURATION
 export const checkPercent = number(0, 100)
+export const checkStep = text(LIMITS.step)
+export const checkWait = integer(1, 2 ** 31 - 1)
 
 const filterRules = {
   queue: (field: string, value: unknown) => { checkName(field, value, LIMITS.queueName) },

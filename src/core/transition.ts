@@ -117,8 +117,8 @@ const gone: Cell<'remove'> = (job) => ({ kind: 'gone', job })
 
 const retry: Cell<'retry'> = (job, { edit, options = {} }, now) => {
   const { result: _result, refused: _refused, reason: _reason, fingerprint: _fingerprint, progress: _progress, progressMessage: _message, expiresAt: _expiresAt, ...rest } = job
-  // What an option names is set anew, or no longer so.
-  const kept = Object.fromEntries(Object.entries(rest).filter(([field]) => !(field in options))) as unknown as Job
+  // What an option says is set anew, or no longer so.
+  const kept = Object.fromEntries(Object.entries(rest).filter(([field]) => options[field as keyof PushOptions] === undefined)) as unknown as Job
   const placed = options.lifo ? { ...kept, position: -job.seq } : kept
   const fresh = edit ? { ...placed, data: edit.data, revision: (job.revision ?? 0) + 1 } : placed
   return moved(toDelayed({ ...fresh, failures: 0, stalls: 0, ...optionFields(options), ...present({ expiresAt: options.ttlMs && now + options.ttlMs }) }, runAtOf(options, now) ?? now, now, options.delayMs === undefined ? undefined : now))

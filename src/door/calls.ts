@@ -5,6 +5,7 @@ import { HoldfastError, invalid } from '../core/errors.ts'
 import { STATES, type HookName, type Job } from '../core/job.ts'
 import * as limits from '../core/limits.ts'
 import { present } from '../core/present.ts'
+import type { IdRun } from '../core/id.ts'
 import type { NewJob } from '../core/push.ts'
 import * as rules from '../core/rules.ts'
 import { seqOf } from '../core/seq.ts'
@@ -75,6 +76,8 @@ export function createCalls({ engine, hooks, clock, connectivity, client, say, p
   /** Many jobs, a few hundred a transaction. All are listed before the first is touched: what moves would be met again; what others move meanwhile may be, and counts once. */
   async function bulk(filter: Filter, event: JobEvent): Promise<BulkResult> {
     rules.checkFilter('filter', filter)
+    // A filter that was meant to say something must not mean all.
+    for (const [key, value] of Object.entries(filter)) if (value === undefined) throw invalid(`filter.${key}`, 'is undefined: leave it out if all are meant')
     const found = new Map<number, Job>()
     let cursor: string | undefined
     do {
@@ -106,7 +109,9 @@ export function createCalls({ engine, hooks, clock, connectivity, client, say, p
       limits.checkQueue(queue)
       const items = read(given)
       if (items.length > limits.LIMITS.pushMany) throw invalid('items', `may have at most ${limits.LIMITS.pushMany} items (has ${items.length})`)
-      const jobs = items.map((item, i) => newJob(item, `items[${i}].`))
+      // Of a hole too it is said that it is none.
+      const jobs = Array.from(items, (item, i) => newJob(item, `items[${i}].`))
+      if (jobs.length === 0) return { ms: 0, random: 0, first: 0, count: 0 } satisfies IdRun
       const bytes = roomOf(jobs)
       const looking = space.take(bytes)
       // Waiting for nothing would still let later calls go first.
@@ -161,7 +166,8 @@ export function createCalls({ engine, hooks, clock, connectivity, client, say, p
       return commit(call, { run: (work) => operations.storeStep(work, held, step, value) })
     },
 
-    async waitFor(call, id: string) {
+    async waitFor(call, id: string, timeoutMs?: number) {
+      if (timeoutMs !== undefined) rules.checkWait('options.timeoutMs', timeoutMs)
       const seq = checkedSeq(id)
       const job = await engine.waitFor(id, waiting(call).signal)
       if (job.state === 'completed') return job.result
@@ -349,6 +355,7 @@ function newJob(input: PushInput | undefined, at: string): NewJob {
 }
 
 function newRequest({ data, options, http: input }: FetchInput, hooks: readonly HookName[]): NewJob {
+  if (options !== undefined && (typeof options !== 'object' || options === null || Array.isArray(options))) throw limits.wrong('options', 'an object', options)
   const { queue: _queue, name = 'fetch', idempotency, okStatuses, allowStoredCredentials, ...rest } = options ?? {}
   const { http, size } = checkRequest(input, data, { idempotency, okStatuses, allowStoredCredentials })
   return { ...newJob({ name, data: undefined, options: rest }, ''), data, size: size.bytes, binary: size.binary, http: hooks.length > 0 ? { ...http, hooks } : http }

@@ -1,6 +1,7 @@
 /** The page's side of the door: one worker a queue, replaced when it dies; calls that survive it; handlers that run here. */
 import { transfer, wrap, type Remote } from 'comlink'
-import { fromEnvelope, HoldfastError } from '../core/errors.ts'
+import { isEvent } from '../core/event.ts'
+import { fromEnvelope, HoldfastError, invalid } from '../core/errors.ts'
 import { systemClock as clock } from '../platform/clock.ts'
 import { ownerLock } from '../core/owner.ts'
 import { webLocks } from '../platform/locks.ts'
@@ -141,7 +142,7 @@ export function createClient(name: string, options: OpenOptions): Client {
     try {
       const answer = await Promise.race([failed, api.connect({
         name, client: owner, online: globalThis.navigator?.onLine !== false, page: globalThis.document?.baseURI ?? globalThis.location?.href,
-        options: JSON.parse(JSON.stringify({ ...options, worker: undefined }, (_key, value: unknown) => typeof value === 'function' ? 0 : value)) as Hello['options'],
+        options: JSON.parse(JSON.stringify({ ...options, worker: undefined }, (_key, value: unknown) => typeof value === 'function' ? 0 : value === 0 ? null : value)) as Hello['options'],
         unsettled: [...calls].map(([id, { method, by }]) => ({ id, method, by })),
         processors: pageProcessors?.all() ?? [], ...remembered(),
       }, transfer(remote, [remote]))])
@@ -270,9 +271,11 @@ export function createClient(name: string, options: OpenOptions): Client {
 
     async callUntil<T>(signal: AbortSignal | undefined, timeoutMs: number | undefined, method: Method, ...args: readonly unknown[]) {
       const late = new AbortController()
+      if (signal && !(signal instanceof AbortSignal)) throw invalid('options.signal', 'must be an AbortSignal')
       const stop = AbortSignal.any(signal ? [signal, late.signal] : [late.signal])
       stop.throwIfAborted()
-      const cancel = timeoutMs === undefined ? undefined : clock.after(timeoutMs, () => { late.abort(new HoldfastError('TIMEOUT', `Nothing within ${timeoutMs} ms`)) })
+      // What is no time is refused by the worker.
+      const cancel = timeoutMs === undefined || !(timeoutMs > 0) ? undefined : clock.after(timeoutMs, () => { late.abort(new HoldfastError('TIMEOUT', `Nothing within ${timeoutMs} ms`)) })
       const stopped = new Promise<never>((_resolve, reject) => { stop.addEventListener('abort', () => { reject(stop.reason as Error) }) })
       let id = 0
       try { return await Promise.race([request(method, args, (given) => { id = given }) as Promise<T>, stopped]) } finally {
@@ -291,6 +294,8 @@ export function createClient(name: string, options: OpenOptions): Client {
     pulled: () => pulled ??= import('./pulled.ts').then((loaded) => pulled = loaded.pulledJobs(request)),
 
     on(type, listener) {
+      if (typeof listener !== 'function') throw invalid('listener', 'must be a function')
+      if (!isEvent(type)) throw invalid('type', `is no event (got ${String(type)})`)
       const set = listeners.get(type) ?? new Set()
       listeners.set(type, set)
       set.add(listener)

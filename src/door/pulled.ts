@@ -1,5 +1,5 @@
 /** Jobs that are pulled and ended by hand: which leases this page holds. Loaded by the first pull. */
-import { HoldfastError } from '../core/errors.ts'
+import { HoldfastError, invalid } from '../core/errors.ts'
 import type { Job } from '../core/job.ts'
 import type { BulkResult, FailResult, Queue } from '../queue.ts'
 import type { Held } from '../store/operations.ts'
@@ -18,11 +18,15 @@ export function pulledJobs(request: (method: Method, args: readonly unknown[]) =
   const call = <T>(method: Method, ...args: readonly unknown[]): Promise<T> => request(method, args) as Promise<T>
   /** By job id. */
   const leases = new Map<string, Held>()
-  const idOf = (job: Job | string): string => typeof job === 'string' ? job : job?.id
+  const idOf = (job: Job | string, field = 'job'): string => {
+    const id = typeof job === 'string' ? job : (job as Job | undefined)?.id
+    if (typeof id !== 'string') throw invalid(field, 'must be a job or its id')
+    return id
+  }
   const leaseOf = (job: Job | string): Held => {
     const id = idOf(job)
     const held = leases.get(id)
-    if (!held) throw new HoldfastError('STALE_LEASE', `No lease is held here on job ${String(id)}`, { id })
+    if (!held) throw new HoldfastError('STALE_LEASE', `No lease is held here on job ${id}`, { id })
     return held
   }
   /** Forgets a lease that is over, but not a newer one on the same job. */
@@ -42,19 +46,22 @@ export function pulledJobs(request: (method: Method, args: readonly unknown[]) =
   }
 
   async function ackMany(list: ReadonlyArray<Job | string | { readonly job: Job | string; readonly result?: unknown }>): Promise<BulkResult> {
-    const items = list.map((item) => typeof item === 'object' && 'job' in item ? item : { job: item })
+    if (!Array.isArray(list)) throw invalid('jobs', 'must be an array')
     const refused: Array<{ id: string; message: string }> = []
-    const held = items.flatMap(({ job, result }) => {
-      const lease = leases.get(idOf(job))
-      if (!lease) refused.push({ id: idOf(job), message: 'No lease is held here' })
-      return lease ? [{ id: idOf(job), held: lease, result: snapshot('result', result) }] : []
+    const held = Array.from(list, (item, i) => {
+      const { job, result } = typeof item === 'object' && item !== null && 'job' in item ? item : { job: item, result: undefined }
+      const id = idOf(job, list.length > 1 ? `jobs[${i}]` : 'job')
+      return { id, held: leases.get(id), result: snapshot(list.length > 1 ? `jobs[${i}].result` : 'result', result) }
+    }).filter((one): one is typeof one & { held: Held } => {
+      if (!one.held) refused.push({ id: one.id, message: 'No lease is held here' })
+      return one.held !== undefined
     })
     const ended = held.length === 0 ? [] : await call<ReadonlyArray<{ readonly ok: boolean }>>('ackMany', held)
     held.forEach(({ id, held: lease }, i) => {
       forget(id, lease)
       if (!ended[i]?.ok) refused.push({ id, message: 'Its lease is over' })
     })
-    return { done: items.length - refused.length, refused }
+    return { done: list.length - refused.length, refused }
   }
 
   return {

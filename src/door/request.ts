@@ -40,7 +40,7 @@ function bodyOf({ body }: RequestInput, data: unknown): readonly [HttpRequest['b
   }
 }
 
-export function checkRequest(input: RequestInput, data: unknown, { idempotency, okStatuses, allowStoredCredentials }: RequestOptions): { readonly http: HttpRequest; readonly size: Size } {
+export function checkRequest(input: RequestInput, data: unknown, { idempotency, okStatuses, allowStoredCredentials = false }: RequestOptions): { readonly http: HttpRequest; readonly size: Size } {
   for (const key of input.unknown) throw invalid(`init.${key}`, 'is not an option here: use method, headers, body, json')
   if ((input.credentials ?? 'same-origin') !== 'same-origin') throw invalid('url.credentials', `must be 'same-origin' in a Request (is '${input.credentials}'): cookies go to the own origin only`)
   const [body, contentType] = bodyOf(input, data)
@@ -49,13 +49,14 @@ export function checkRequest(input: RequestInput, data: unknown, { idempotency, 
   const { username, password } = new URL(url)
   if (username || password) throw invalid('url', 'holds a name and password, which would be stored: send them as a header')
   if (byteLength(url) > LIMITS.url) throw invalid('url', `must be at most ${LIMITS.url} bytes`, { limit: LIMITS.url, actual: byteLength(url) })
-  if (!TOKEN.test(method) || /^(connect|trace|track)$/i.test(method)) throw wrong('init.method', 'a method that can be sent', method)
+  if (typeof method !== 'string' || !TOKEN.test(method) || /^(connect|trace|track)$/i.test(method)) throw wrong('init.method', 'a method that can be sent', method)
   if (body && /^(get|head)$/i.test(method)) throw invalid('init.body', `is not allowed with ${method}`)
+  boolean('options.allowStoredCredentials', allowStoredCredentials)
   const headers: Record<string, string> = {}
   for (const pair of input.headers) {
-    const [name, value] = [pair].flat().map(String)
-    if (name === undefined || value === undefined) throw invalid('init.headers', 'must be an object, or a list of [name, value]')
-    const checked = checkHeader(name, value, allowStoredCredentials === true)
+    const [name, value, ...more] = [pair].flat()
+    if (typeof name !== 'string' || more.length > 0 || value === undefined) throw invalid('init.headers', 'must be an object, or a list of [name, value]')
+    const checked = checkHeader(name, value, allowStoredCredentials)
     const same = Object.keys(headers).find((known) => known.toLowerCase() === name.toLowerCase())
     headers[same ?? name] = same === undefined ? checked : `${headers[same]}, ${checked}`
   }
@@ -75,8 +76,10 @@ export function checkRequest(input: RequestInput, data: unknown, { idempotency, 
   }
 }
 
-function checkHeader(name: string, value: string, allowSensitive: boolean): string {
+function checkHeader(name: string, given: unknown, allowSensitive: boolean): string {
   const field = `init.headers[${JSON.stringify(name.slice(0, 60))}]`
+  if (typeof given !== 'string' && typeof given !== 'number') throw wrong(field, 'a string', given)
+  const value = String(given)
   if (!TOKEN.test(name)) throw wrong(field, 'a header name', name)
   if (/[\r\n\0]/.test(value) || /[^\t\x20-\x7e\x80-\xff]/.test(value)) throw invalid(field, 'has a character that no header may hold')
   if (FORBIDDEN.test(name)) throw invalid(field, 'is set by the browser and cannot be chosen')
@@ -86,9 +89,9 @@ function checkHeader(name: string, value: string, allowSensitive: boolean): stri
 
 function checkIdempotency(value: FetchOptions['idempotency'], headers: Readonly<Record<string, string>>): HttpRequest['idempotency'] {
   if (value === false) return false
-  shape({ header: text(256), quoted: boolean })('options.idempotency', value ?? {})
+  shape({ header: text(256), quoted: boolean })('options.idempotency', value === undefined ? {} : value)
   const header = value?.header ?? 'Idempotency-Key'
-  if (!TOKEN.test(header) || FORBIDDEN.test(header) || SENSITIVE.test(header)) throw wrong('options.idempotency.header', 'the name of a header that may be set', header)
+  if (!TOKEN.test(header) || FORBIDDEN.test(header) || SENSITIVE.test(header) || /^content-type$/i.test(header)) throw wrong('options.idempotency.header', 'the name of a header that may be set', header)
   if (Object.keys(headers).some((name) => name.toLowerCase() === header.toLowerCase())) throw invalid(`init.headers[${JSON.stringify(header)}]`, 'is the key that holdfast sends: use idempotency: false to send your own')
   return { header, quoted: value?.quoted ?? true }
 }

@@ -1,7 +1,8 @@
 /** A user's handler as an attempt: what it is given, and what its end means. */
 import { copyOf } from '../core/clone.ts'
-import { HoldfastError } from '../core/errors.ts'
+import type { HoldfastError } from '../core/errors.ts'
 import { cut, LIMITS } from '../core/limits.ts'
+import { checkPercent, checkStep } from '../core/rules.ts'
 import type { Context, Handler } from '../queue.ts'
 import { describeError } from './outcome.ts'
 import type { Attempt, Execute, Result } from './runner.ts'
@@ -32,13 +33,14 @@ class HandlerContext implements Context {
   get heartbeat(): Context['heartbeat'] { return () => this.#attempt.host.heartbeat(this.#attempt.key) }
   get step(): Context['step'] { return (name, fn) => this.#step(name, fn) }
   #progress(percent: number, message?: string): void {
-    if (!(percent >= 0 && percent <= 100)) throw new HoldfastError('VALIDATION', `progress must be a number from 0 to 100 (got ${percent})`, { field: 'progress' })
+    checkPercent('progress', percent)
     this.#attempt.add({ progress: percent, ...(message === undefined ? {} : { message: cut(String(message), LIMITS.logLine) }) })
   }
   #log(message: string): void {
     this.#attempt.add({ logs: [{ at: this.#attempt.host.clock.now(), message: cut(String(message), LIMITS.logLine) }] })
   }
   async #step<T>(name: string, fn: () => T | Promise<T>): Promise<T> {
+    checkStep('step', name)
     const { host, key } = this.#attempt
     this.#steps ??= host.steps(key)
     const done = await this.#steps

@@ -64,9 +64,9 @@ export async function readStats(connection: Connection, now: number, queue?: str
       const why = closed.get(lane.origin ?? '') ?? refused.get(credentialsKey(lane))
       return lane.origin !== undefined && why ? [[lane.origin, why] as const] : []
     })
+    const paused = row.paused && !(row.pausedUntil !== undefined && row.pausedUntil <= now)
     return {
-      queue: row.queue, counts, paused: row.paused && !(row.pausedUntil !== undefined && row.pausedUntil <= now),
-      ...present({ pausedUntil: row.paused ? row.pausedUntil : undefined }), closedOrigins: Object.fromEntries(closedOrigins),
+      queue: row.queue, counts, paused, ...present({ pausedUntil: paused ? row.pausedUntil : undefined }), closedOrigins: Object.fromEntries(closedOrigins),
     }
   })
   const { state, reason } = meta?.network ?? {}

@@ -185,10 +185,10 @@ describe('a value that cannot be cloned', () => {
     }
   })
 
-  it('what is nested deeper than 1000 levels is refused by whoever would have to walk it', () => {
+  it('what is nested deeper than 500 levels is refused by whoever would have to walk it', () => {
     const nested = (levels: number): unknown => { let tree: unknown = 1; for (let i = 0; i < levels; i++) tree = i % 2 ? [tree] : { a: tree }; return tree }
-    expect(() => measure('data', nested(1000))).not.toThrow()
-    expect(refusal(() => measure('data', nested(1002))).details).toMatchObject({ field: 'data', limit: 1000 })
+    expect(() => measure('data', nested(500))).not.toThrow()
+    expect(refusal(() => measure('data', nested(502))).details).toMatchObject({ field: 'data', limit: 500 })
   })
 
   it('what can be cloned is a copy made now', () => {
