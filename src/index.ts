@@ -18,7 +18,7 @@ const NAME = /^[A-Za-z0-9._-]{1,256}$/
 function checked(name: string, options: OpenOptions): OpenOptions {
   if (typeof name !== 'string' || !NAME.test(name)) throw invalid('name', 'must be 1 to 256 of A-Z a-z 0-9 . _ -')
   const { worker, durability = 'strict', http, network } = optionsOf(options, 'options', 'worker', 'durability', 'http', 'network')
-  if (worker !== undefined && worker !== false && typeof worker !== 'function' && !(worker instanceof Worker)) throw invalid('options.worker', 'must be a Worker, a function or false')
+  if (worker !== undefined && worker !== false && typeof worker !== 'function' && typeof (worker as Worker | null)?.postMessage !== 'function') throw invalid('options.worker', 'must be a Worker, a function or false')
   return { worker, durability, http, network } as OpenOptions
 }
 

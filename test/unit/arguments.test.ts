@@ -110,14 +110,14 @@ it('an option of retry that is undefined changes nothing', async () => {
   expect((await queue.list({ queue: Q })).jobs).toMatchObject([{ id, priority: 3, maxAttempts: 1, timeoutMs: 300 }])
 })
 
-it.each(['50', null, [], 10n, Number.NaN, 101])('a handler cannot report %j as its progress', async (percent) => {
+it.each([['text', '50'], ['null', null], ['a list', []], ['10n', 10n], ['NaN', Number.NaN], ['101', 101]])('a handler cannot report %s as its progress', async (_what, percent) => {
   const queue = await tab()
   await queue.process(Q, (_job, ctx) => { ctx.progress(percent as never) })
   const id = await queue.push(Q, 'n', 1, { maxAttempts: 1 })
   await expect(queue.waitFor(id, { timeoutMs: 2000 })).rejects.toThrow(/progress must be a number from 0 to 100/)
 })
 
-it.each([null, undefined, {}, Number.NaN, 'x'.repeat(1025)])('a step cannot be named %j: it does not run', async (name) => {
+it.each([['null', null], ['undefined', undefined], ['an object', {}], ['NaN', Number.NaN], ['1025 letters', 'x'.repeat(1025)]])('a step cannot be named by %s: it does not run', async (_what, name) => {
   const queue = await tab()
   let ran = 0
   await queue.process(Q, async (_job, ctx) => { await ctx.step(name as never, () => { ran++ }) })
