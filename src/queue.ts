@@ -15,7 +15,7 @@ export interface FetchInit {
   readonly headers?: Readonly<Record<string, string>> | Headers | ReadonlyArray<readonly [string, string]>
   /** Whatever `fetch` takes; a stream is read to its end before anything is stored. */
   readonly body?: BodyInit | null
-  /** Sent as the JSON body, with its content type. Excludes `body`. */
+  /** Sent as the JSON body, with its content type; a `ref` in it becomes what it stands for when that is sent. Excludes `body`. */
   readonly json?: unknown
 }
 
@@ -28,6 +28,8 @@ export interface FetchOptions extends PushOptions {
   readonly idempotency?: false | { readonly header?: string; readonly quoted?: boolean }
   /** Further statuses that complete the job. Default: 404 and 410 for DELETE. */
   readonly okStatuses?: readonly number[]
+  /** URL, given as text, and headers are templates: `{{create.body.id}}` becomes that part of the result of the job that `dependsOn` names `create`, escaped for where it stands. Not in the origin. Default false. */
+  readonly fill?: boolean
   /** Store `Authorization`, `Cookie` and `Proxy-*` headers, which are otherwise refused. */
   readonly allowStoredCredentials?: boolean
 }

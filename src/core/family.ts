@@ -1,5 +1,5 @@
 /** Jobs that depend on other jobs: their parents. */
-import type { Job, OnParentDead, State } from './job.ts'
+import type { Job, State } from './job.ts'
 
 /** Ids by name: without names an id is its own. */
 export const parentIds = (dependsOn: readonly string[] | Readonly<Record<string, string>>): Readonly<Record<string, string>> | undefined => {
@@ -8,7 +8,7 @@ export const parentIds = (dependsOn: readonly string[] | Readonly<Record<string,
 }
 
 /** What the end of a parent means for a child that waits for it: it has what it needs of it, or ends too. */
-export function fateOf({ onParentDead = 'cascade' }: { readonly onParentDead?: OnParentDead | undefined }, parent: State): 'has it' | 'death' | 'cancel' {
+export function fateOf({ onParentDead = 'cascade' }: Pick<Job, 'onParentDead'>, parent: State): 'has it' | 'death' | 'cancel' {
   if (parent === 'completed' || onParentDead === 'run') return 'has it'
   return parent === 'dead' && onParentDead === 'cascade' ? 'death' : 'cancel'
 }

@@ -361,8 +361,9 @@ function newJob(input: PushInput | undefined, at: string): NewJob {
   return { name, data, options: options && present(options), size: size.bytes, binary: size.binary }
 }
 
-function newRequest({ data, options, http: input }: FetchInput, hooks: readonly HookName[]): NewJob {
-  const { queue: _queue, name = 'fetch', idempotency, okStatuses, allowStoredCredentials, ...rest } = options ?? {}
-  const { http, size } = checkRequest(input, data, { idempotency, okStatuses, allowStoredCredentials })
-  return { ...newJob({ name, data: undefined, options: rest }, ''), data, size: size.bytes, binary: size.binary, http: hooks.length > 0 ? { ...http, hooks } : http }
+function newRequest({ data: given, options, http: input }: FetchInput, hooks: readonly HookName[]): NewJob {
+  const { queue: _queue, name = 'fetch', idempotency, okStatuses, allowStoredCredentials, fill, ...rest } = options ?? {}
+  const job = newJob({ name, data: undefined, options: rest }, '')
+  const { http, data, size } = checkRequest(input, given, { idempotency, okStatuses, allowStoredCredentials, fill, dependsOn: rest.dependsOn })
+  return { ...job, data, size: size.bytes, binary: size.binary, http: hooks.length > 0 ? { ...http, hooks } : http }
 }

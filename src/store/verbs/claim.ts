@@ -139,7 +139,7 @@ async function take(work: Work, start: QueueRow, runs: Runs | undefined, max: nu
     if (live.some(({ stalls }) => stalls > 0)) break
   }
   keep(row)
-  return Promise.all(taken.map((job) => isApart(job) ? withKept(work, job) : job))
+  return Promise.all(taken.map(async (job) => isApart(job) ? withKept(work, job) : job))
 }
 
 /** How many of a lane may be claimed. A closed origin is passed over without another look. */

@@ -45,16 +45,27 @@ export function blocked(work: Work, job: Job): Job {
   return outcome?.kind === 'moved' ? outcome.job : job
 }
 
-/** Those that a job which is tried again has nothing of; refuses when it cannot have that. Needs a transaction of its own. */
-export function parentsLeft(work: Work, { id, waitsFor = [], onParentDead }: Job): Promise<Parent[]> {
+/** Those that a job has nothing of yet, as they are now; one that is gone counts as cancelled. */
+function parentsNow(work: Work, { waitsFor = [] }: Job): Promise<Parent[]> {
   return Promise.all(waitsFor.map(async (seq): Promise<Parent> => {
     const place = await locate(work.tx, seq)
-    const ended = place && await hasEnded(work, place)
-    const parent: Parent = ended ?? (place ? { ...place.job, state: 'waiting' } : { id: '', seq, state: 'cancelled' })
-    if (isFinal(parent.state) && fateOf({ onParentDead }, parent.state) !== 'has it')
-      throw new HoldfastError('INVALID_STATE', `Job ${id} depends on ${place ? `${parent.id}, which is ${parent.state}: retry that` : 'one that is gone'}`, { id, parent: parent.id })
-    return parent
+    return place ? await hasEnded(work, place) ?? { ...place.job, state: 'waiting' } : { id: '', seq, state: 'cancelled' }
   }))
+}
+
+/** The same for a job that is to be tried again; refuses one that would lose another of them at once. Needs a transaction of its own. */
+export async function parentsLeft(work: Work, job: Job): Promise<readonly Parent[]> {
+  if (!job.waitsFor) return []
+  const parents = await parentsNow(work, job)
+  const lost = parents.find(({ state }) => isFinal(state) && fateOf(job, state) !== 'has it')
+  if (lost) throw new HoldfastError('INVALID_STATE', `Job ${job.id} depends on ${lost.id ? `${lost.id}, which is ${lost.state}: retry that` : 'one that is gone'}`, { id: job.id, parent: lost.id })
+  return parents
+}
+
+/** Tells a blocked job what became of its parents. Needs a transaction of its own. */
+export async function lookAtParents(work: Work, seq: number): Promise<void> {
+  const job = await work.get('blocked', seq)
+  if (job) await meet(work, seq, await parentsNow(work, job))
 }
 
 /** Tells a blocked job of those of its parents that have ended. */

@@ -157,7 +157,7 @@ export class Model {
 
   /** Children are told of what ended in a call, and theirs of what that ended. */
   settle(): void {
-    while (this.#ended.length > 0) for (const { job, state } of this.#ended.splice(0)) for (const child of [...this.jobs]) this.#told(child, job, state)
+    while (this.#ended.length > 0) for (const { job, state } of this.#ended.splice(0)) for (const child of this.jobs) this.#told(child, job, state)
   }
 
   // ---- how ----
