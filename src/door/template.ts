@@ -18,7 +18,7 @@ function checkPlace(field: string, from: string, dependsOn: DependsOn): void {
 export function templateOf(text: string, base: string | undefined): string {
   const mark = `h${crypto.randomUUID()}-`
   const places: string[] = []
-  const { href } = new URL(text.replace(/\{\{[^{}]*\}\}/g, (place) => `${mark}${places.push(place) - 1}z`), base)
+  const { href } = new URL(text.replace(/\{\{([^{}]*\}\})?/g, (place) => `${mark}${places.push(place) - 1}z`), base)
   return href.replaceAll(new RegExp(`${mark}(\\d+)z`, 'g'), (_mark, n: string) => places[Number(n)] ?? '')
 }
 
