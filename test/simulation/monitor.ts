@@ -41,6 +41,8 @@ export class Monitor {
   readonly retried = new Map<string, number>()
   retriedAll = 0
   readonly completions = new Map<string, number>()
+  /** Who had ended, though it may run again. */
+  readonly over = new Set<string>()
   /** Most jobs at once, by queue. */
   readonly limits = new Map<string, number>()
   #network: Network | undefined
@@ -76,6 +78,7 @@ export class Monitor {
     for (const [seq, now] of after) {
       const old = this.#before.get(seq)
       this.known.set(now.job.id, now.job)
+      if (isFinal(now.job.state)) this.over.add(now.job.id)
       if (!old) this.#appeared(now)
       else if (old.job !== now.job || old.lease?.box !== now.lease?.box) this.#moved(realm, old, now)
       if (now.lease && old?.lease?.box !== now.lease.box) claimed.push(now)
@@ -142,7 +145,7 @@ export class Monitor {
     for (const id of Object.values(job.dependsOn ?? {})) {
       const parent = this.known.get(id)
       const gone = parent && !after.has(parent.seq)
-      const over = this.completions.has(id) || (gone && parent.removeOnComplete) || (job.onParentDead === 'run' && (gone || (parent && isFinal(parent.state))))
+      const over = this.completions.has(id) || (gone && parent.removeOnComplete) || (job.onParentDead === 'run' && (gone || this.over.has(id)))
       if (!over) this.wrong(`${nameOf(job)} is ${job.state}, though ${parent ? nameOf(parent) : id} has not completed`)
     }
   }

@@ -15,17 +15,24 @@ function putHead(work: Work, head: GroupRow, change: Partial<GroupRow>): void {
   work.put('groups', headKey(head.queue, head.group), { ...head, ...change })
 }
 
-/** Gives a job that was pushed or retried its group's turn; blocks it while another has that. */
+/** Gives a job that was pushed or retried its group's turn; blocks it while another has that. No job waits for a parent that waits for it: who waits for its parents gives way to an older one, and is none of the first by `lifo`. */
 export async function joinGroup(work: Work, given: Job): Promise<Job> {
   if (given.group === undefined) return given
   const { queue, seq } = given
   const group = groupOf(given)
   const head = await work.get('groups', headKey(queue, group))
   // Who has lost its turn takes the place of its push again.
-  const job = hasMoved(given) && head?.seq !== seq ? { ...given, position: seq } : given
+  const isMisplaced = (hasMoved(given) && head?.seq !== seq) || (given.dependsOn && given.position < 0)
+  const job = isMisplaced ? { ...given, position: seq } : given
   const { position } = job
   if (!head) work.put('groups', headKey(queue, group), { queue, group, position: -Infinity, seq, waiting: 0 })
   if (!head || head.seq === seq) return job
+  const holder = position < head.seq ? await work.get('blocked', head.seq) : undefined
+  if (holder && position < holder.position) {
+    work.put('groups', [queue, group, holder.position], { queue, group, position: holder.position, seq: holder.seq })
+    putHead(work, head, { seq, waiting: (head.waiting ?? 0) + 1 })
+    return job
+  }
   const outcome = transition(job, { type: 'block' }, work.now)
   if (outcome.kind !== 'moved') return job
   work.put('groups', [queue, group, position], { queue, group, position, seq })

@@ -201,8 +201,10 @@ export class Model {
   /** A job that has its group's turn, or none, waits for itself; others for their turn. */
   #join(job: ModelJob, later: boolean): void {
     const { group } = job
-    if (Math.abs(job.position) !== job.n && this.turns.get(group ?? '') !== job) job.position = job.n
-    if (group !== undefined && !this.turns.has(group)) this.turns.set(group, job)
+    if ((Math.abs(job.position) !== job.n && this.turns.get(group ?? '') !== job) || (group !== undefined && job.parents.length > 0 && job.position < 0)) job.position = job.n
+    const holder = this.turns.get(group ?? '')
+    const yields = holder !== undefined && holder !== job && holder.state === 'blocked' && job.position < holder.position
+    if (group !== undefined && (!holder || yields)) this.turns.set(group, job)
     job.later = later
     job.state = job.waits.size > 0 || (group !== undefined && this.turns.get(group) !== job) ? 'blocked' : later ? 'delayed' : 'waiting'
   }
