@@ -122,5 +122,6 @@ export function createQueue<M extends QueueMap = QueueMap>(name: string, options
 const only = (run: IdRun): string => idsOf(run)[0]!
 
 export { Cancel, HoldfastError, NetworkError, RetryAfter, Snooze, Unrecoverable } from './core/errors.ts'
+export { ref } from './door/ref.ts'
 export type { ErrorCode } from './core/errors.ts'
 export type * from './queue.ts'

@@ -17,7 +17,7 @@ export interface FetchInit {
   readonly headers?: Readonly<Record<string, string>> | Headers | ReadonlyArray<readonly [string, string]>
   /** Whatever `fetch` takes; a stream is read to its end before anything is stored. */
   readonly body?: BodyInit | null
-  /** Sent as the JSON body, with its content type. Excludes `body`. */
+  /** Sent as the JSON body, with its content type; a `ref` in it becomes what it stands for when that is sent. Excludes `body`. */
   readonly json?: unknown
 }
 
@@ -30,6 +30,8 @@ export interface FetchOptions extends PushOptions {
   readonly idempotency?: false | { readonly header?: string; readonly quoted?: boolean }
   /** Further statuses that complete the job. Default: 404 and 410 for DELETE. */
   readonly okStatuses?: readonly number[]
+  /** URL, given as text, and headers are templates: `{{create.body.id}}` becomes that part of the result of the job that `dependsOn` names `create`, escaped for where it stands. Not in the origin. Default false. */
+  readonly fill?: boolean
   /** Store `Authorization`, `Cookie` and `Proxy-*` headers, which are otherwise refused. */
   readonly allowStoredCredentials?: boolean
 }
@@ -55,6 +57,8 @@ export interface Context {
   /** Runs `fn` once over all attempts: a finished step's value is stored, and returned without running it again. */
   step<T>(name: string, fn: () => T | Promise<T>): Promise<T>
   readonly queue: string
+  /** The results of the jobs it depends on, by name; `undefined` of one that it runs without. */
+  readonly parents: Readonly<Record<string, unknown>>
 }
 
 export type Handler<J = Job> = (job: J, ctx: Context) => unknown
@@ -79,7 +83,7 @@ export interface Processor {
 
 export interface QueueSettings {
   /** Default options for pushes into this queue. */
-  readonly defaults?: Omit<PushOptions, 'delayMs' | 'runAt' | 'lifo'>
+  readonly defaults?: Omit<PushOptions, 'delayMs' | 'runAt' | 'lifo' | 'dependsOn'>
   /** Jobs of this queue that may be leased at once, over all tabs, `pull` included. `null`: no cap. */
   readonly concurrency?: number | null
   /** Do not claim while offline. */
@@ -225,9 +229,9 @@ export interface Queue<M extends QueueMap = QueueMap> {
   promote(id: string): Promise<void>
   /** Changes a job that has not started; `runAt` in epoch ms, one in the past means now. */
   update(id: string, patch: { readonly data?: unknown; readonly priority?: number; readonly runAt?: number }): Promise<void>
-  /** A dead, cancelled or completed job runs again, with fresh attempts and optionally edited data. */
-  retry(id: string, edit?: { readonly data?: unknown; readonly options?: PushOptions }): Promise<void>
-  /** The job is gone; a running one is cancelled, and gone when its handler has ended. */
+  /** A dead, cancelled or completed job runs again, with fresh attempts and optionally edited data; jobs that its death or cancel took along wait for it again. `INVALID_STATE` for one that depends on a job that is dead, cancelled or gone: retry that. */
+  retry(id: string, edit?: { readonly data?: unknown; readonly options?: Omit<PushOptions, 'dependsOn'> }): Promise<void>
+  /** The job is gone; a running one is cancelled, and gone when its handler has ended. Jobs that wait for it are cancelled, but those with `onParentDead: 'run'` run. */
   remove(id: string): Promise<void>
   /** Each by itself, a few hundred a transaction; an empty filter means every job. */
   retryAll(filter: Filter): Promise<BulkResult>

@@ -6,7 +6,10 @@ export type State = 'waiting' | 'delayed' | 'blocked' | 'active' | 'completed' |
 export const STATES: readonly State[] = ['waiting', 'delayed', 'blocked', 'active', 'completed', 'cancelled', 'dead']
 
 /** Why a job is dead. */
-export type DeadReason = 'failed' | 'unrecoverable' | 'expired' | 'stalled' | 'no-answer' | 'invalid'
+export type DeadReason = 'failed' | 'unrecoverable' | 'expired' | 'stalled' | 'no-answer' | 'invalid' | 'parent'
+
+/** What becomes of a child when a parent dies: it dies too (reason `parent`), is cancelled, or runs all the same. When one is cancelled a child is too, unless it is to `run`. */
+export type OnParentDead = 'cascade' | 'cancel' | 'run'
 
 export interface Backoff {
   readonly type: 'exponential' | 'linear' | 'fixed'
@@ -42,6 +45,8 @@ export interface LogLine {
 /** What an application may have a say in, of every request: see `http` of `openQueue`. */
 export type HookName = 'beforeSend' | 'classify' | 'onUnauthorized'
 
+export interface HttpRef { readonly at: ReadonlyArray<string | number>; readonly from: string }
+
 /** What a request stores beside its body, which is the job's `data`. */
 export interface HttpRequest {
   readonly url: string
@@ -51,6 +56,10 @@ export interface HttpRequest {
   readonly body?: 'json' | 'text' | 'form' | 'binary'
   /** `false`: send no key; else the header's name and whether its value is a quoted string. */
   readonly idempotency: false | { readonly header: string; readonly quoted: boolean }
+  /** Where in its JSON a parent's result goes: under these keys, of the parent named and what of its result, as in `create.body.id`. */
+  readonly refs?: readonly HttpRef[]
+  /** Its URL and headers hold placeholders, as in `{{create.body.id}}`. */
+  readonly fill?: true
   /** Answers outside 2xx that complete the job. */
   readonly okStatuses: readonly number[]
   /** The hooks it was pushed under: it is sent only where they are. */
@@ -91,6 +100,16 @@ export interface Job<Data = unknown, Name extends string = string> {
   readonly group?: string
   /** Whether its death holds up its group; default: that of a request does. */
   readonly onGroupDead?: 'hold' | 'continue'
+  /** The ids of its parents, by name. */
+  readonly dependsOn?: Readonly<Record<string, string>>
+  /** What becomes of it when a parent dies; default: it dies too. */
+  readonly onParentDead?: OnParentDead
+  /** The numbers of those parents that it has nothing of yet. */
+  readonly waitsFor?: readonly number[]
+  /** How many generations were above it when it was pushed, of those that had not ended well. */
+  readonly depth?: number
+  /** Its parents' results, by name: only where it is run or looked at, since they are kept apart. */
+  readonly parents?: Readonly<Record<string, unknown>>
   readonly tags?: readonly string[]
   readonly metadata?: unknown
   readonly http?: HttpRequest

@@ -3,7 +3,7 @@ import { invalid } from './errors.ts'
 import { DEEPEST, pathTo } from './clone.ts'
 
 export const LIMITS = {
-  queueName: 256, jobName: 1024, data: 1_048_576, binary: 268_435_456, metadata: 65_536, tags: 32, tag: 128, group: 1024, user: 1024, step: 1024, result: 1_048_576,
+  queueName: 256, jobName: 1024, data: 1_048_576, binary: 268_435_456, metadata: 65_536, tags: 32, parents: 100, depth: 100, tag: 128, group: 1024, user: 1024, step: 1024, result: 1_048_576,
   url: 16_384, headers: 65_536, errorText: 8192, logLine: 1024, logLines: 100, pushMany: 100_000, listPage: 1000, pull: 1000,
 } as const
 

@@ -1,4 +1,5 @@
-import type { Backoff, HttpRequest, Job } from './job.ts'
+import { parentIds } from './family.ts'
+import type { Backoff, HttpRequest, Job, OnParentDead } from './job.ts'
 import { present } from './present.ts'
 
 export interface PushOptions {
@@ -20,13 +21,17 @@ export interface PushOptions {
   readonly group?: string
   /** What becomes of its group when it dies: `hold` it until the job is repaired or removed (default for requests), or `continue` (default otherwise). */
   readonly onGroupDead?: 'hold' | 'continue'
+  /** The ids of jobs that must have completed before it runs, with names for their results or without: then an id is its name. ≤ 100. One that has ended already counts as if it ended now. */
+  readonly dependsOn?: readonly string[] | Readonly<Record<string, string>>
+  /** What becomes of it when one of those dies: `cascade` (default): it dies too, reason `parent`; `cancel`: it is cancelled; `run`: it runs all the same. When one is cancelled or removed it is cancelled, unless it is to `run`. */
+  readonly onParentDead?: OnParentDead
   /** ≤ 32 of ≤ 128 bytes. */
   readonly tags?: readonly string[]
   /** Cloneable, ≤ 64 KiB; readable even where data is encrypted. */
   readonly metadata?: unknown
   /** To the front of its priority. Default false. */
   readonly lifo?: boolean
-  /** Keep a request's body in the result beyond what its dependants need. */
+  /** Keep a request's answer body in its result; jobs that depend on it get it in any case. */
   readonly keepResult?: boolean
   readonly removeOnComplete?: boolean
   readonly removeOnFail?: boolean
@@ -54,8 +59,8 @@ export const NO_OPTIONS: PushOptions = {}
 export const isLarge = (size: number, binary: number): boolean => binary > 0 || size > LARGE_BYTES
 
 /** What options say about a job, as its fields. */
-export const optionFields = ({ priority, maxAttempts, timeoutMs, backoff, group, onGroupDead, tags, metadata, keepResult, removeOnComplete, removeOnFail }: PushOptions): Partial<Job> => present({
-  priority, maxAttempts, timeoutMs, backoff, group, onGroupDead, tags: tags?.length ? tags : undefined, metadata,
+export const optionFields = ({ priority, maxAttempts, timeoutMs, backoff, group, onGroupDead, onParentDead, tags, metadata, keepResult, removeOnComplete, removeOnFail }: PushOptions): Partial<Job> => present({
+  priority, maxAttempts, timeoutMs, backoff, group, onGroupDead, onParentDead, tags: tags?.length ? tags : undefined, metadata,
   keepResult: keepResult || undefined, removeOnComplete: removeOnComplete || undefined, removeOnFail: removeOnFail || undefined,
 })
 
@@ -80,7 +85,7 @@ export function createJob(queue: string, item: NewJob, defaults: PushOptions, se
     ...optionFields(options),
     ...present({
       large: large || undefined, runAt: later ? runAt : undefined, since: later && options.runAt === undefined ? now : undefined,
-      expiresAt: options.ttlMs === undefined ? undefined : now + options.ttlMs, http: item.http,
+      expiresAt: options.ttlMs === undefined ? undefined : now + options.ttlMs, http: item.http, dependsOn: options.dependsOn && parentIds(options.dependsOn),
     }),
   }
 }

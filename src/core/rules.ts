@@ -2,6 +2,7 @@
 import { invalid } from './errors.ts'
 import { byteLength, checkName, LIMITS, measure, wrong } from './limits.ts'
 import { STATES } from './job.ts'
+import { seqOf } from './seq.ts'
 
 type Rule = (field: string, value: unknown) => void
 export type Rules = Readonly<Record<string, Rule>>
@@ -26,6 +27,19 @@ export const listOf = (rule: Rule, max = Number.MAX_SAFE_INTEGER): Rule => (fiel
 }
 export const nullable = (rule: Rule): Rule => (field, value) => { if (value !== null) rule(field, value) }
 export const anything: Rule = () => {}
+
+/** Names of parents begin placeholders, so they hold no dot; those of what every object has would be taken for that. */
+const parentName = (field: string, key: string): void => {
+  if (!/^[A-Za-z0-9_-]{1,64}$/.test(key) || key in {}) throw invalid(field, 'is no name for a parent: use 1 to 64 of A-Z a-z 0-9 _ -')
+}
+const jobId: Rule = (field, value) => { if (typeof value !== 'string' || seqOf(value) === undefined) throw wrong(field, 'a job id as push returned it', value) }
+const parents: Rule = (field, value) => {
+  if (Array.isArray(value)) { listOf(jobId, LIMITS.parents)(field, value); return }
+  if (typeof value !== 'object' || value === null) throw wrong(field, 'a list of job ids, or an object with an id for each name', value)
+  const named = Object.entries(value)
+  if (named.length > LIMITS.parents) throw invalid(field, `may name at most ${LIMITS.parents} jobs (has ${named.length})`, { limit: LIMITS.parents, actual: named.length })
+  for (const [key, id] of named) { parentName(`${field}.${key}`, key); jobId(`${field}.${key}`, id) }
+}
 export const name: Rule = (field, value) => { checkName(field, value, LIMITS.jobName) }
 
 /** Checks a plain object against its rules; a field that is `undefined` counts as absent. */
@@ -50,16 +64,23 @@ const pushRules = {
     const { bytes, binary } = measure(field, value)
     if (bytes + binary > LIMITS.metadata) throw invalid(field, `must be at most ${LIMITS.metadata} bytes (has about ${bytes + binary})`, { limit: LIMITS.metadata, actual: bytes + binary })
   },
-  group: text(LIMITS.group), onGroupDead: oneOf('hold', 'continue'), lifo: boolean, keepResult: boolean, removeOnComplete: boolean, removeOnFail: boolean,
+  group: text(LIMITS.group), onGroupDead: oneOf('hold', 'continue'), dependsOn: parents, onParentDead: oneOf('cascade', 'cancel', 'run'), lifo: boolean, keepResult: boolean, removeOnComplete: boolean, removeOnFail: boolean,
 }
-const pushShape = shape(pushRules)
-export const checkPushOptions = (field: string, options: { readonly delayMs?: number; readonly runAt?: number } | undefined): void => {
-  if (options === undefined) return
-  pushShape(field, options)
-  if (options.delayMs !== undefined && options.runAt !== undefined) throw invalid(`${field}.runAt`, 'excludes delayMs: give one of the two')
+const { dependsOn: _dependsOn, ...retryRules } = pushRules
+const optionsOf = (rules: Rules): Rule => {
+  const check = shape(rules)
+  return (field, options) => {
+    if (options === undefined) return
+    check(field, options)
+    const { delayMs, runAt } = options as { readonly delayMs?: number; readonly runAt?: number }
+    if (delayMs !== undefined && runAt !== undefined) throw invalid(`${field}.runAt`, 'excludes delayMs: give one of the two')
+  }
 }
+export const checkPushOptions = optionsOf(pushRules)
+/** Whose child a job is stays. */
+export const checkRetry = shape({ data: anything, options: optionsOf(retryRules) })
 
-const { delayMs: _delayMs, runAt: _runAt, lifo: _lifo, ...defaultRules } = pushRules
+const { delayMs: _delayMs, runAt: _runAt, lifo: _lifo, ...defaultRules } = retryRules
 export const checkSettings = shape({ defaults: shape(defaultRules), concurrency: nullable(integer(1, 10_000)), needsNetwork: boolean, order: oneOf('fifo', 'fair') })
 /** A function crosses as 0. */
 const call: Rule = (field, value) => { if (value !== 0) throw wrong(field, 'a function', value) }

@@ -17,9 +17,12 @@ export type JobEvent =
   | { readonly type: 'block' }
   /** What blocked it is over. */
   | { readonly type: 'unblock' }
-  | { readonly type: 'complete'; readonly result?: unknown }
+  /** A parent that it waits for has ended, and not well. */
+  | { readonly type: 'orphan'; readonly by: 'death' | 'cancel' }
+  /** `full`: what its children are given, where that is more than is kept. */
+  | { readonly type: 'complete'; readonly result?: unknown; readonly full?: unknown }
   /** `random` in [0, 1) is for the backoff's jitter; `afterMs` overrides the backoff; `final` names why no attempt may follow, `unanswered` that there was no answer to learn from. */
-  | { readonly type: 'fail'; readonly error: JobError; readonly owner: string; readonly random: number; readonly afterMs?: number; readonly final?: 'unrecoverable'; readonly unanswered?: true }
+  | { readonly type: 'fail'; readonly error: JobError; readonly owner: string; readonly random: number; readonly afterMs?: number; readonly final?: 'unrecoverable' | 'invalid'; readonly unanswered?: true }
   | { readonly type: 'snooze'; readonly ms: number }
   /** Given back by whoever holds it, unstarted or excused; `unanswered`: it may have reached its server all the same; `refused`: the box in which that answered 401, or that it answered otherwise. */
   | { readonly type: 'release'; readonly unanswered?: true; readonly refused?: number | false }
@@ -106,6 +109,9 @@ const stall: Cell<'stall'> = (job, { owner, maxStalls }, now) => {
 
 const expire: Cell<'expire'> = (job, _event, now) => die(job, 'expired', { name: 'ExpiredError', message: 'It was not started in time' }, now)
 
+const orphan: Cell<'orphan'> = (job, { by }, now) =>
+  by === 'cancel' ? cancelled(job, 'parent', now) : die(job, 'parent', { name: 'ParentError', message: 'A job that it depends on is dead' }, now)
+
 const cancelNow: Cell<'cancel'> = (job, { reason }, now) => cancelled(job, reason, now)
 
 /** A running job is asked to stop, and ends when its handler does. */
@@ -143,11 +149,11 @@ const due: Cell<'due'> = (job, _event, now) => {
 const block: Cell<'block'> = (job) => moved(enter(job, 'blocked', present({ runAt: job.runAt, since: job.since })))
 
 const ended: Omit<Row, 'cancel'> = {
-  claim: refuse, due: ignore, promote: refuse, block: refuse, unblock: ignore, complete: refuse, fail: refuse, snooze: refuse, release: refuse, stall: refuse,
+  claim: refuse, due: ignore, promote: refuse, block: refuse, unblock: ignore, orphan: ignore, complete: refuse, fail: refuse, snooze: refuse, release: refuse, stall: refuse,
   expire: ignore, retry, update: refuse, remove: gone,
 }
 const unstarted = {
-  complete: refuse, fail: refuse, snooze: refuse, release: refuse, stall: refuse, retry: refuse, cancel: cancelNow, expire, update, remove: gone,
+  orphan: ignore, complete: refuse, fail: refuse, snooze: refuse, release: refuse, stall: refuse, retry: refuse, cancel: cancelNow, expire, update, remove: gone,
 } as const
 
 /** The table. A row names where the job is, a column what happens to it. */
@@ -157,9 +163,9 @@ export const TABLE: { readonly [S in State]: Row } = {
     claim: (job, _event, now) => moved(enter(job, 'active', { startedAt: now })),
   },
   delayed: { ...unstarted, claim: refuse, due, promote: toWaiting, block, unblock: ignore },
-  blocked: { ...unstarted, claim: refuse, due: ignore, promote: refuse, block: ignore, unblock },
+  blocked: { ...unstarted, claim: refuse, due: ignore, promote: refuse, block: ignore, unblock, orphan },
   active: {
-    claim: refuse, due: ignore, promote: refuse, block: refuse, unblock: ignore, expire: ignore, retry: refuse, update: refuse,
+    claim: refuse, due: ignore, promote: refuse, block: refuse, unblock: ignore, orphan: ignore, expire: ignore, retry: refuse, update: refuse,
     complete: unlessCancelled(complete),
     fail: unlessCancelled(fail),
     snooze: unlessCancelled((job, { ms }, now) => moved(wait(job, ms, now))),

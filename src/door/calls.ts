@@ -2,10 +2,10 @@
 import { queueFor } from '../core/body.ts'
 import { isHoldfastError, toEnvelope } from '../core/envelope.ts'
 import { HoldfastError, invalid } from '../core/errors.ts'
+import type { IdRun } from '../core/id.ts'
 import { STATES, type HookName, type Job } from '../core/job.ts'
 import * as limits from '../core/limits.ts'
 import { present } from '../core/present.ts'
-import type { IdRun } from '../core/id.ts'
 import type { NewJob } from '../core/push.ts'
 import * as rules from '../core/rules.ts'
 import { seqOf } from '../core/seq.ts'
@@ -116,7 +116,7 @@ export function createCalls({ engine, hooks, clock, connectivity, client, say, p
       const looking = space.take(bytes)
       // Waiting for nothing would still let later calls go first.
       if (looking) await looking
-      return onQueue(call, queue, (work) => operations.push(work, queue, jobs), { rooms: operations.PUSH_ROOMS, grows: true, bytes })
+      return commit(call, pushing(queue, jobs, bytes))
     },
 
     async pull(call, queue: string, count: number, options: { leaseMs?: number; waitMs?: number } = {}) {
@@ -185,7 +185,7 @@ export function createCalls({ engine, hooks, clock, connectivity, client, say, p
       return act(call, id, { type: 'update', patch }, edited(patch.data))
     },
     retry(call, id: string, edit?: { data?: unknown; options?: NewJob['options'] }) {
-      rules.shape({ data: rules.anything, options: (field, value) => { rules.checkPushOptions(field, value as never) } })('edit', edit ?? {})
+      rules.checkRetry('edit', edit ?? {})
       const data = edit?.data
       return act(call, id, present({ type: 'retry' as const, edit: data === undefined ? undefined : { data }, options: edit?.options }), edited(data))
     },
@@ -277,15 +277,21 @@ export function createCalls({ engine, hooks, clock, connectivity, client, say, p
   /** Separate calls, one operation: each is checked by itself, and should the shared commit fail, each is tried by itself. */
   async function pushes(asked: unknown, ids: readonly number[], items: ReadonlyArray<string | PushInput | FetchInput>): Promise<void> {
     const refuse = (id: number, error: unknown): void => { say({ t: 'reply', id, reply: { error: toEnvelope(error) } }) }
-    const queues = new Map<string, Pushed[]>()
+    const parts: Array<readonly [queue: string, good: Pushed[]]> = []
+    const open = new Map<string, Pushed[]>()
     ids.forEach((id, i) => {
       try {
         const item = read(items[i])
         const job = item?.http ? newRequest(item, hooks) : newJob(item, '')
         const queue = limits.checkQueue(item?.http ? item.options?.queue ?? queueFor(job.binary) : asked)
-        const good = queues.get(queue)
-        if (good) good.push({ id, job })
-        else queues.set(queue, [{ id, job }])
+        // Its parents may be refused, and what follows it must not come before it.
+        const alone = job.options?.dependsOn !== undefined
+        const good = alone ? undefined : open.get(queue)
+        if (good) { good.push({ id, job }); return }
+        const part = [{ id, job }]
+        parts.push([queue, part])
+        if (alone) open.delete(queue)
+        else open.set(queue, part)
       } catch (error) { refuse(id, error) }
     })
     const store = async (queue: string, part: readonly Pushed[]): Promise<void> => {
@@ -294,10 +300,10 @@ export function createCalls({ engine, hooks, clock, connectivity, client, say, p
       const bytes = roomOf(jobs)
       const looking = space.take(bytes)
       if (looking) await looking
-      const run = await committer.submit({ needs: [['queues', queue]], rooms: operations.PUSH_ROOMS, grows: true, bytes, run: (work) => operations.push(work, queue, jobs), call: { ids: calls, reply: (value) => value } })
+      const run = await committer.submit({ ...pushing(queue, jobs, bytes), call: { ids: calls, reply: (value) => value } })
       say({ t: 'pushed', ids: calls, run })
     }
-    await Promise.all([...queues].map(async ([queue, good]) => {
+    await Promise.all(parts.map(async ([queue, good]) => {
       try { await store(queue, good) } catch (error) {
         const alone = good.length > 1 && isHoldfastError(error) && error.code === 'QUOTA'
         for (const one of good) await (alone ? store(queue, [one]) : Promise.reject(error as Error)).catch((cause: unknown) => { refuse(one.id, cause) })
@@ -342,6 +348,12 @@ const JOB_BYTES = 400
 /** What crossed as itself, or as JSON (`textOf`). */
 const read = <T>(given: string | T): T => typeof given === 'string' ? JSON.parse(given) as T : given
 
+/** Parents are looked up by index. */
+const pushing = (queue: string, jobs: readonly NewJob[], bytes: number): Operation<IdRun> => ({
+  needs: [['queues', queue]], grows: true, bytes, run: (work) => operations.push(work, queue, jobs),
+  ...(jobs.some(({ options }) => options?.dependsOn) ? { alone: true } : { rooms: operations.PUSH_ROOMS }),
+})
+
 interface Pushed { readonly id: number; readonly job: NewJob }
 
 function newJob(input: PushInput | undefined, at: string): NewJob {
@@ -354,9 +366,10 @@ function newJob(input: PushInput | undefined, at: string): NewJob {
   return { name, data, options: options && present(options), size: size.bytes, binary: size.binary }
 }
 
-function newRequest({ data, options, http: input }: FetchInput, hooks: readonly HookName[]): NewJob {
+function newRequest({ data: given, options, http: input }: FetchInput, hooks: readonly HookName[]): NewJob {
   if (options !== undefined && (typeof options !== 'object' || options === null || Array.isArray(options))) throw limits.wrong('options', 'an object', options)
-  const { queue: _queue, name = 'fetch', idempotency, okStatuses, allowStoredCredentials, ...rest } = options ?? {}
-  const { http, size } = checkRequest(input, data, { idempotency, okStatuses, allowStoredCredentials })
-  return { ...newJob({ name, data: undefined, options: rest }, ''), data, size: size.bytes, binary: size.binary, http: hooks.length > 0 ? { ...http, hooks } : http }
+  const { queue: _queue, name = 'fetch', idempotency, okStatuses, allowStoredCredentials, fill, ...rest } = options ?? {}
+  const job = newJob({ name, data: undefined, options: rest }, '')
+  const { http, data, size } = checkRequest(input, given, { idempotency, okStatuses, allowStoredCredentials, fill, dependsOn: rest.dependsOn })
+  return { ...job, data, size: size.bytes, binary: size.binary, http: hooks.length > 0 ? { ...http, hooks } : http }
 }

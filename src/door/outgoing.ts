@@ -3,6 +3,7 @@ import { invalid } from '../core/errors.ts'
 import type { FetchInit, FetchOptions } from '../queue.ts'
 import type { FetchInput } from './protocol.ts'
 import { optionsOf } from './options.ts'
+import { refs } from './ref.ts'
 import { snapshot } from './snapshot.ts'
 
 /** A promise only where a body must be read first: a Request's, or a stream. */
@@ -12,10 +13,11 @@ export function outgoing(input: string | URL | Request, init?: FetchInit, fetchO
   const at = asked?.url ?? input as string
   let url: string
   // Only text can be relative.
-  try { url = new URL(at, typeof input === 'string' ? globalThis.document?.baseURI ?? globalThis.location?.href : undefined).href } catch { throw invalid('url', `is not a URL (got ${String(at)})`) }
+  const [text, base] = typeof input === 'string' ? [input, globalThis.document?.baseURI ?? globalThis.location?.href] : []
+  try { url = new URL(at, base).href } catch { throw invalid('url', `is not a URL (got ${String(at)})`) }
   const options = snapshot('options', fetchOptions)
   const named = Object(headers) as Headers
-  const http = { url, method, headers: snapshot('init.headers', Symbol.iterator in named ? [...named] : named === headers ? Object.entries(named) : [headers].slice(headers === undefined ? 1 : 0)), unknown: Object.keys(unknown), credentials: asked?.credentials }
+  const http = { url, text, base, refs: refs.mark, method, headers: snapshot('init.headers', Symbol.iterator in named ? [...named] : named === headers ? Object.entries(named) : [headers].slice(headers === undefined ? 1 : 0)), unknown: Object.keys(unknown), credentials: asked?.credentials }
   const made = (body: FetchInput['http']['body'], data?: unknown): FetchInput => ({ data, options, http: { ...http, body } })
   if (json !== undefined) return made(body == null ? 'json' : 'both', snapshot('init.json', json, asJson))
   if (body instanceof FormData) return made('form', [...body])

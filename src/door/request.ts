@@ -1,11 +1,13 @@
 /** Checks a request at push, so that nothing is stored that can never be sent. */
 import { checkBody } from '../core/body.ts'
+import { isHeaderValue } from '../core/fill.ts'
 import { defaultOkStatuses } from '../core/http-answer.ts'
 import type { HttpRequest } from '../core/job.ts'
 import { invalid } from '../core/errors.ts'
 import { byteLength, LIMITS, wrong, type Size } from '../core/limits.ts'
 import { boolean, integer, listOf, shape, text } from '../core/rules.ts'
 import type { FetchOptions } from '../queue.ts'
+import { checkPlaces, takeRefs, templateOf } from './template.ts'
 
 /** A request as the page hands it over: its URL absolute if the page could make it so, its body in the job's data. */
 export interface RequestInput {
@@ -17,12 +19,17 @@ export interface RequestInput {
   readonly body: 'json' | 'form' | 'query' | 'given' | 'both' | undefined
   /** What `init` says besides. */
   readonly unknown: readonly string[]
+  /** The URL as text, and what it is relative to: where it was given so. */
+  readonly text?: string | undefined
+  readonly base?: string | undefined
+  /** By what refs in JSON are known, if any were made. */
+  readonly refs?: string | undefined
   /** Those of a Request. */
   readonly credentials?: string | undefined
 }
 
 /** What a request says in its options besides those of any job. */
-type RequestOptions = { readonly [K in 'idempotency' | 'okStatuses' | 'allowStoredCredentials']: FetchOptions[K] | undefined }
+type RequestOptions = { readonly [K in 'idempotency' | 'okStatuses' | 'allowStoredCredentials' | 'fill' | 'dependsOn']: FetchOptions[K] | undefined }
 
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
 const SENSITIVE = /^(authorization|cookie|proxy-.*)$/i
@@ -40,11 +47,13 @@ function bodyOf({ body }: RequestInput, data: unknown): readonly [HttpRequest['b
   }
 }
 
-export function checkRequest(input: RequestInput, data: unknown, { idempotency, okStatuses, allowStoredCredentials = false }: RequestOptions): { readonly http: HttpRequest; readonly size: Size } {
+export function checkRequest(input: RequestInput, given: unknown, { idempotency, okStatuses, allowStoredCredentials = false, fill, dependsOn }: RequestOptions): { readonly http: HttpRequest; readonly data: unknown; readonly size: Size } {
   for (const key of input.unknown) throw invalid(`init.${key}`, 'is not an option here: use method, headers, body, json')
   if ((input.credentials ?? 'same-origin') !== 'same-origin') throw invalid('url.credentials', `must be 'same-origin' in a Request (is '${input.credentials}'): cookies go to the own origin only`)
-  const [body, contentType] = bodyOf(input, data)
-  const { url, method = body ? 'POST' : 'GET' } = input
+  const [body, contentType] = bodyOf(input, given)
+  const { text: written, base, method = body ? 'POST' : 'GET' } = input
+  if (fill !== undefined) boolean('options.fill', fill)
+  const url = fill && written !== undefined ? templateOf(written, base) : input.url
   if (!/^https?:\/\/[^/?#]+/i.test(url)) throw wrong('url', 'an absolute http(s) URL, or relative to a page', url)
   const { username, password } = new URL(url)
   if (username || password) throw invalid('url', 'holds a name and password, which would be stored: send them as a header')
@@ -63,16 +72,20 @@ export function checkRequest(input: RequestInput, data: unknown, { idempotency, 
   const type = Object.keys(headers).find((name) => /^content-type$/i.test(name))
   if (type !== undefined && body === 'form') throw invalid(`init.headers[${JSON.stringify(type)}]`, 'is set by the browser, which makes up what separates the parts: leave it out')
   if (type === undefined && contentType !== undefined) headers['content-type'] = contentType
-  const size = Object.entries(headers).reduce((sum, pair) => sum + byteLength(pair.join()), 0)
-  if (size > LIMITS.headers) throw invalid('init.headers', `must be at most ${LIMITS.headers} bytes (has ${size})`, { limit: LIMITS.headers, actual: size })
+  const actual = Object.entries(headers).reduce((sum, pair) => sum + byteLength(pair.join()), 0)
+  if (actual > LIMITS.headers) throw invalid('init.headers', `must be at most ${LIMITS.headers} bytes (has ${actual})`, { limit: LIMITS.headers, actual })
   if (okStatuses !== undefined) listOf(integer(100, 599))('options.okStatuses', okStatuses)
+  const size = checkBody(input.body === 'json' ? 'init.json' : 'init.body', body, given)
+  const { data, refs } = body === 'json' && input.refs !== undefined ? takeRefs(given, input.refs, dependsOn) : { data: given, refs: [] }
   return {
+    data, size,
     http: {
       url, method: method.toUpperCase(), headers, okStatuses: [...defaultOkStatuses(method.toUpperCase()), ...okStatuses ?? []],
       ...(body ? { body } : {}),
+      ...(refs.length > 0 && { refs }),
+      ...(fill && checkPlaces({ url, headers }, dependsOn) && { fill }),
       idempotency: checkIdempotency(idempotency, headers),
     },
-    size: checkBody(input.body === 'json' ? 'init.json' : 'init.body', body, data),
   }
 }
 
@@ -81,7 +94,7 @@ function checkHeader(name: string, given: unknown, allowSensitive: boolean): str
   if (typeof given !== 'string' && typeof given !== 'number') throw wrong(field, 'a string', given)
   const value = String(given)
   if (!TOKEN.test(name)) throw wrong(field, 'a header name', name)
-  if (/[\r\n\0]/.test(value) || /[^\t\x20-\x7e\x80-\xff]/.test(value)) throw invalid(field, 'has a character that no header may hold')
+  if (!isHeaderValue(value)) throw invalid(field, 'has a character that no header may hold')
   if (FORBIDDEN.test(name)) throw invalid(field, 'is set by the browser and cannot be chosen')
   if (SENSITIVE.test(name) && !allowSensitive) throw invalid(field, 'would be stored in the database and sent again later: pass allowStoredCredentials: true if that is meant')
   return value

@@ -1,6 +1,7 @@
 /** A request as an attempt: send it, and say what its answer means (`core/http-answer.ts` decides). */
 import { isUpload } from '../core/body.ts'
 import { HoldfastError } from '../core/errors.ts'
+import { filled } from '../core/fill.ts'
 import { classify, type Verdict } from '../core/http-answer.ts'
 import { cut } from '../core/limits.ts'
 import type { HttpRequest, Job, JobError } from '../core/job.ts'
@@ -42,9 +43,12 @@ export function httpAttempt(env: HttpEnv): Execute {
   }
 
   return async (attempt) => {
-    const { job } = attempt.run
-    const { http } = job
-    if (!http) return { event: { type: 'fail', error: { name: 'Error', message: 'This job holds no request' }, final: 'unrecoverable' } }
+    const { job: stored } = attempt.run
+    if (!stored.http) return { event: { type: 'fail', error: { name: 'Error', message: 'This job holds no request' }, final: 'unrecoverable' } }
+    const made = filled(stored.http, stored.data, stored.parents ?? {})
+    if ('problem' in made) return { event: { type: 'fail', error: { name: 'FillError', message: made.problem }, final: 'invalid' } }
+    const { http } = made
+    const job = { ...stored, ...made }
     const origin = originOf(http.url)
     const asks = (hook: 'beforeSend' | 'classify'): boolean => http.hooks?.includes(hook) === true
     const request = asks('beforeSend') ? await unlessAborted(attempt, prepared(env.hooks, job, http)) : requestOf(job, http)
@@ -73,7 +77,7 @@ export function httpAttempt(env: HttpEnv): Execute {
       case 'done': {
         succeeded.set(origin, env.clock.awake())
         troubled.delete(job.id)
-        return { event: { type: 'complete', result: resultOf(response, job.keepResult === true) }, origin: {} }
+        return { event: completed(job, resultOf(response)), origin: {} }
       }
       case 'origin': return isOwnFault(attempt, origin)
         ? { event: { type: 'fail', error, ...after } }
@@ -84,6 +88,10 @@ export function httpAttempt(env: HttpEnv): Execute {
     }
   }
 }
+
+/** The body is for those that depend on it; it keeps that only if it is to. */
+const completed = ({ keepResult }: Job, { body, ...bare }: HttpResult): Result =>
+  body === undefined || keepResult ? { type: 'complete', result: present({ ...bare, body }) } : { type: 'complete', result: bare, full: { ...bare, body } }
 
 /** The origin did answer, so its gate may open, whatever becomes of the job. */
 const answered = (event: Result): Partial<RunEnding> & { readonly event: Result } => ({ event, origin: {} })
@@ -122,7 +130,7 @@ const KINDS: readonly unknown[] = ['done', 'retry', 'origin', 'dead'] satisfies 
 
 /** What `classify` says of an answer, or what it means otherwise. */
 async function overruled(hooks: Hooks, job: Job, response: Received, usual: Verdict): Promise<Verdict> {
-  const said = await hooks.call('classify', resultOf(response, true), job)
+  const said = await hooks.call('classify', resultOf(response), job)
   if (said === undefined) return usual
   const { kind, afterMs } = (typeof said === 'string' ? { kind: said } : said ?? {}) as { readonly kind?: unknown; readonly afterMs?: number }
   if (!KINDS.includes(kind) || !(afterMs === undefined || afterMs >= 0)) throw new HoldfastError('VALIDATION', `classify must return nothing, or one of ${KINDS.join(', ')}, or {kind, afterMs}`, { field: 'classify' })
@@ -158,10 +166,10 @@ const redirected = ({ method, url }: HttpRequest, { to }: { readonly to?: string
 
 const isJson = ({ headers }: Received): boolean => /[/+]json\b/i.test(headers.get('content-type') ?? '')
 
-function resultOf(response: Received, keepBody: boolean): HttpResult {
+function resultOf(response: Received): HttpResult {
   const { text: body } = response
   const bare = { status: response.status, headers: Object.fromEntries(response.headers) }
-  if (!keepBody || body === '') return bare
+  if (body === '') return bare
   const whole = cut(body, RESULT_BODY_BYTES)
   if (whole === body && isJson(response)) {
     try { return { ...bare, body: JSON.parse(body) as unknown } } catch { /* not JSON after all: kept as text */ }

@@ -27,6 +27,7 @@ class HandlerContext implements Context {
   get signal(): AbortSignal { return this.#attempt.signal }
   get attempt(): number { return this.#attempt.run.job.failures + 1 }
   get queue(): string { return this.#attempt.run.job.queue }
+  get parents(): Context['parents'] { return this.#attempt.run.job.parents ?? {} }
   // Getters, so that a handler may take these out of its context, and one that does not pays nothing.
   get progress(): Context['progress'] { return (percent, message) => { this.#progress(percent, message) } }
   get log(): Context['log'] { return (message) => { this.#log(message) } }

@@ -12,8 +12,8 @@ export interface Run { readonly box: number; readonly token: string; readonly jo
 
 /** How an attempt ended, before the engine adds what only it knows. */
 export type Result =
-  | { readonly type: 'complete'; readonly result?: unknown }
-  | { readonly type: 'fail'; readonly error: JobError; readonly afterMs?: number; readonly final?: 'unrecoverable'; readonly unanswered?: true }
+  | { readonly type: 'complete'; readonly result?: unknown; readonly full?: unknown }
+  | { readonly type: 'fail'; readonly error: JobError; readonly afterMs?: number; readonly final?: 'unrecoverable' | 'invalid'; readonly unanswered?: true }
   | { readonly type: 'snooze'; readonly ms: number }
   | { readonly type: 'release'; readonly unanswered?: true }
   | { readonly type: 'cancel'; readonly reason: string }

@@ -10,6 +10,7 @@ import { isOwnFault, type Connection } from './connection.ts'
 import { receiptOf } from './reads.ts'
 import { ROOMS, type ReceiptRow, type Room } from './schema.ts'
 import type { Key } from './tx.ts'
+import { endFamilies } from './verbs/parents.ts'
 import { Work, type Env, type Memory } from './work.ts'
 
 export interface Operation<T> {
@@ -220,7 +221,11 @@ export function createCommitter(connection: Connection, { client, env, strict, s
     const outcomes: Outcome[] = []
     for (const { operation } of group) {
       work.begin()
-      try { outcomes.push({ ok: true, value: await operation.run(work) }) } catch (error) {
+      try {
+        const value = await operation.run(work)
+        await endFamilies(work)
+        outcomes.push({ ok: true, value })
+      } catch (error) {
         if (!isHoldfastError(error)) throw error
         work.rollback()
         outcomes.push({ ok: false, error })

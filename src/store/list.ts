@@ -5,7 +5,7 @@ import { present } from '../core/present.ts'
 import type { Filter, ListFilter } from '../queue.ts'
 import type { Connection } from './connection.ts'
 import { withLease } from './rooms.ts'
-import { isStarted, read, whole } from './reads.ts'
+import { isStarted, read, withData } from './reads.ts'
 import type { Tx } from './tx.ts'
 
 /** Order in which states are listed, and so the first part of a cursor. Within: waiting jobs as they would be claimed, ended ones latest first. */
@@ -152,7 +152,7 @@ export async function listJobs(connection: Connection, filter: ListFilter): Prom
       for (const { key, job } of rows) {
         next = { room: next.room, after: key }
         if ((wanted && !wanted.has(job.state)) || !matches(job, filter)) continue
-        found.push(await whole(tx, job))
+        found.push(await withData(tx, job))
         if (found.length === most) return { jobs: found, next }
       }
     } while (performance.now() < until)

@@ -2,6 +2,16 @@
 import type { Job } from '../core/job.ts'
 import { seqDigits, SEQ_AT } from '../core/seq.ts'
 
+/** Whether something of a job is kept apart, and goes when it goes: large data, or what it has of its parents. */
+export const isApart = ({ large, dependsOn }: Job): boolean => large === true || dependsOn !== undefined
+
+/** A job as it is stored, without what is kept apart. */
+export function lean(job: Job): Job {
+  if (!job.large && !job.parents) return job
+  const { parents: _parents, ...rest } = job
+  return rest.large ? { ...rest, data: undefined } : rest
+}
+
 interface Holder { readonly jobs: readonly Job[] }
 interface Packed {
   readonly common: Partial<Job>

@@ -19,7 +19,13 @@ export function read<T>(connection: Connection, use: (tx: Tx) => Promise<T>, roo
 }
 
 /** A job with its data, wherever that is kept. */
-export const whole = async (tx: Tx, job: Job): Promise<Job> => job.large ? { ...job, data: (await tx.get('payloads', job.seq))?.data } : job
+export const withData = async (from: Pick<Tx, 'get'>, job: Job): Promise<Job> => job.large ? { ...job, data: (await from.get('payloads', job.seq))?.data } : job
+
+/** A job with its data and what it has of its parents. */
+export async function whole(from: Pick<Tx, 'get'>, job: Job): Promise<Job> {
+  const [{ data }, ...parents] = await Promise.all([withData(from, job), ...Object.keys(job.dependsOn ?? {}).map(async (name) => [name, (await from.get('parents', [job.seq, name]))?.result] as const)])
+  return { ...job, data, ...(job.dependsOn && { parents: Object.fromEntries(parents) }) }
+}
 
 export async function getJob(connection: Connection, id: string): Promise<Job | undefined> {
   const seq = seqOf(id)
@@ -146,7 +152,7 @@ export const readBox = (connection: Connection, lease: LeaseRow): Promise<Job[]>
   const box = await tx.get('boxes', lease.box)
   const jobs = box?.jobs.filter(({ seq }) => lease.left.includes(seq))
   return Promise.all((jobs ?? []).map((job) => whole(tx, job)))
-}, ['boxes', 'payloads'])
+}, ['boxes', 'payloads', 'parents'])
 
 export async function receiptOf(tx: Tx, client: string): Promise<ReceiptRow | undefined> {
   const [meta, row] = await Promise.all([tx.get('meta', 'main'), tx.get('receipts', client)])

@@ -1,10 +1,12 @@
 /** Where jobs live, and how one moves: `transition` has decided, this only carries. Every move keeps the queue's counters. */
+import { HoldfastError } from '../core/errors.ts'
 import { laneOf } from '../core/lane.ts'
 import type { Job, State } from '../core/job.ts'
 import { present } from '../core/present.ts'
 import type { EventType } from '../queue.ts'
 import { append, head, insert, pageBefore, rankOf, remove, withLoaded, type LaneView } from './lane-view.ts'
 import { bucketOf, type HistoryRow, type LeaseRow, type PageRow, type ProcessorShare, type QueueRow } from './schema.ts'
+import { isApart } from './packing.ts'
 import type { Tx } from './tx.ts'
 import type { Work } from './work.ts'
 
@@ -115,9 +117,23 @@ export async function locate(tx: Tx, seq: number, state?: State): Promise<Place 
   return locateWaiting(tx, seq)
 }
 
-/** The same for one of many that are acted on in one transaction: an earlier one's end may have passed it its group's turn. */
+export const notFound = (id: string, pruned: boolean): HoldfastError =>
+  new HoldfastError('NOT_FOUND', pruned ? `Job ${id} ended and was removed or pruned` : `There is no job ${id}`, { id, pruned })
+
+/** A job that was found among those that have ended, unless it was tried again by this transaction. */
+export async function hasEnded(work: Work, place: Place): Promise<Job | undefined> {
+  if (place.room === 'dead') return work.get('dead', place.job.seq)
+  return place.room === 'history' ? holds(await work.get('archives', place.row.order), place.job.seq) : undefined
+}
+
+/** The same for one of many that are acted on in one transaction: an earlier one's end may have passed it its group's turn, or its parent was tried again, and it with that. */
 export async function find(work: Work, seq: number, state?: State): Promise<Place | undefined> {
   const place = await locate(work.tx, seq, state)
+  if (place?.room === 'dead' || place?.room === 'history') {
+    if (await hasEnded(work, place)) return place
+    const job = await work.get('blocked', seq)
+    return job && { room: 'blocked', job }
+  }
   if (place?.room !== 'blocked') return place
   for (const room of ['blocked', 'delayed'] as const) {
     const job = await work.get(room, seq)
@@ -182,7 +198,7 @@ export async function leave(work: Work, row: QueueRow, place: Place): Promise<Qu
       const row = await work.get('history', [queue, state, order]) ?? place.row
       const jobs = (await work.get('archives', order))?.jobs.filter(({ seq }) => seq !== job.seq) ?? []
       const { large: _large, ...others } = row
-      const large = jobs.filter((one) => one.large).map(({ seq }) => seq)
+      const large = jobs.filter(isApart).map(({ seq }) => seq)
       work.put('history', [queue, state, order], jobs.length > 0 ? { ...others, seqs: jobs.map(({ seq }) => seq), ...(large.length > 0 && { large }) } : undefined)
       work.put('archives', order, jobs.length > 0 ? { jobs } : undefined)
       break
@@ -207,6 +223,7 @@ export function noteExpiry(work: Work, { expiresAt, seq }: Job): void {
 /** What is kept beside a job goes with it. */
 export function forget(work: Work, job: Job): void {
   if (job.large) work.delete('payloads', job.seq)
+  for (const name of Object.keys(job.dependsOn ?? {})) work.delete('parents', [job.seq, name])
   if (job.stepped) work.deleteRange('steps', IDBKeyRange.bound([job.seq], [job.seq, []]))
 }
 

@@ -7,9 +7,9 @@ import { HoldfastError } from '../core/errors.ts'
 import type { HttpRequest, Job, LogLine } from '../core/job.ts'
 import { Tx } from './tx.ts'
 
-export const VERSION = 2
-/** What is older knows nothing of users: it would send one's requests as another. */
-const NEEDS = 2
+export const VERSION = 3
+/** What is older knows nothing of parents: it would end them and leave their children blocked. */
+const NEEDS = 3
 
 /** A run of waiting jobs of one lane and priority, in order of position. Pages of one (lane, priority) never overlap. */
 export interface PageRow {
@@ -62,7 +62,7 @@ export interface HistoryRow {
   readonly order: number
   readonly endedAt: number
   readonly seqs: readonly number[]
-  /** Those whose data lies in `payloads`. */
+  /** Those of which something is kept apart: their data, or what they have of their parents. */
   readonly large?: readonly number[]
   readonly buckets: readonly number[]
 }
@@ -121,9 +121,14 @@ export interface MetaRow {
   readonly user?: string
   /** What is against the network's being there: in this row, which every claim has read, it costs none of its own. */
   readonly network?: Network
+  /** The highest number of a job that another was ever made to depend on: later ones have no children, which need not be looked for. */
+  readonly awaited?: number
   /** The oldest schema version that may still write here; absent: any. */
   readonly needs?: number
 }
+
+/** What a child has of one of its parents: nothing until that has completed. */
+export interface ParentRow { readonly child: number; readonly name: string; readonly parent: number; readonly result?: unknown }
 
 /** A client's last commit, by which one that was applied but reported as failed is known; and what its last commits answered, until it says it has heard. */
 export interface ReceiptRow { readonly client: string; readonly commit: string; readonly at: number; readonly replies: ReadonlyArray<readonly [calls: readonly number[], reply: unknown]> }
@@ -133,11 +138,12 @@ export interface Schema {
   leases: { key: number; value: LeaseRow; indexes: { buckets: number; owner: string } }
   boxes: { key: number; value: BoxRow }
   delayed: { key: number; value: Job; indexes: { runAt: number; since: number; queue: [string, number] } }
-  blocked: { key: number; value: Job & { waitsFor?: readonly number[] }; indexes: { waitsFor: number; queue: [string, number] } }
+  blocked: { key: number; value: Job; indexes: { waitsFor: number; queue: [string, number] } }
   dead: { key: number; value: Job; indexes: { queue: [string, number]; fingerprint: [string, string, number] } }
   history: { key: [string, string, number]; value: HistoryRow; indexes: { buckets: number } }
   archives: { key: number; value: { readonly jobs: readonly Job[] } }
   groups: { key: [queue: string, group: string, position: number]; value: GroupRow }
+  parents: { key: [child: number, name: string]; value: ParentRow; indexes: { parent: number } }
   expiries: { key: [at: number, seq: number]; value: { at: number; seq: number } }
   uniques: { key: [queue: string, key: string]; value: { queue: string; key: string; seq: number; until?: number } }
   /** Data too large to be rewritten with its job. */
@@ -181,6 +187,7 @@ const LAYOUT: Readonly<Record<Room, Layout>> = {
   history: { key: ['queue', 'state', 'order'], lists: ['buckets'] },
   archives: {},
   groups: { key: ['queue', 'group', 'position'] },
+  parents: { key: ['child', 'name'], indexes: { parent: 'parent' } },
   expiries: { key: ['at', 'seq'] },
   uniques: { key: ['queue', 'key'] },
   payloads: { key: 'seq' },
@@ -199,7 +206,7 @@ const LAYOUT: Readonly<Record<Room, Layout>> = {
 export const ROOMS = Object.keys(LAYOUT) as Room[]
 
 /** All that claims and endings touch. */
-export const RUN_ROOMS = ['queues', 'waiting', 'leases', 'boxes', 'history', 'archives', 'delayed', 'dead', 'payloads', 'steps', 'origins', 'credentials', 'expiries', 'groups', 'blocked'] as const satisfies readonly Room[]
+export const RUN_ROOMS = ['queues', 'waiting', 'leases', 'boxes', 'history', 'archives', 'delayed', 'dead', 'payloads', 'steps', 'origins', 'credentials', 'expiries', 'groups', 'blocked', 'parents'] as const satisfies readonly Room[]
 
 export const PUSH_ROOMS = ['queues', 'waiting', 'delayed', 'expiries', 'payloads', 'uniques', 'groups', 'blocked'] as const satisfies readonly Room[]
 

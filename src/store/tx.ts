@@ -34,6 +34,9 @@ export class Tx {
 
   allBy<R extends Room>(room: R, index: Index<R>, range: Query = null, count?: number): Promise<Array<Row<R>>> { return ask(this.raw.objectStore(room).index(index).getAll(range, count)) }
 
+  /** The keys of rows that an index finds. */
+  keysBy<R extends Room>(room: R, index: Index<R>, range: Query = null, count?: number): Promise<Array<Key<R>>> { return ask(this.raw.objectStore(room).index(index).getAllKeys(range, count) as IDBRequest<Array<Key<R>>>) }
+
   keys<R extends Room>(room: R, range: Query = null, count?: number): Promise<Array<Key<R>>> { return ask(this.raw.objectStore(room).getAllKeys(range, count) as IDBRequest<Array<Key<R>>>) }
 
   /** Rows from the last to the first. */

@@ -1,6 +1,7 @@
 /** Recounts and cross-checks every room, repairs what can be, and reads what can be read of a database that is damaged. */
 import { isFinal, STATES, type Job, type State } from '../core/job.ts'
 import { laneOf, originOf } from '../core/lane.ts'
+import { seqOf } from '../core/seq.ts'
 import type { SalvageReport, VerifyReport } from '../queue.ts'
 import type { Connection } from './connection.ts'
 import { append, emptyView, PAGE_JOBS, rankOf } from './lane-view.ts'
@@ -8,8 +9,10 @@ import { read } from './reads.ts'
 import { moveKey, withLease } from './rooms.ts'
 import { originOfKey } from '../core/credentials.ts'
 import { bucketsOf, type GroupRow, type HistoryRow, type LeaseRow, type PageKey, type QueueRow, type Room } from './schema.ts'
+import { isApart } from './packing.ts'
 import type { Key, Row, Tx } from './tx.ts'
-import { groupOf, isNoted, passTurn } from './verbs/groups.ts'
+import { groupOf, isNoted, passTurn, release } from './verbs/groups.ts'
+import { lookAtParents } from './verbs/parents.ts'
 import { emptyCounts, type Work } from './work.ts'
 
 /** Rows read at once: a few ms, so that a check holds up no push. */
@@ -31,6 +34,11 @@ class Audit {
   readonly lanes = new Map<string, Map<string, LaneTally>>()
   readonly counts = new Map<string, Record<State, number>>()
   readonly large = new Set<number>()
+  /** Who has ended. */
+  readonly final = new Set<number>()
+  /** The parents of each child. */
+  readonly children = new Map<number, Readonly<Record<string, string>>>()
+  readonly blocked: Job[] = []
   readonly leases = new Map<number, LeaseRow>()
   readonly history = new Map<number, HistoryRow>()
   /** Queues that hold requests, and how many requests to each origin are leased. */
@@ -62,6 +70,9 @@ class Audit {
     if (other !== undefined) return false
     this.places.set(job.seq, room)
     if (job.large) this.large.add(job.seq)
+    if (isFinal(state)) this.final.add(job.seq)
+    if (job.dependsOn) this.children.set(job.seq, job.dependsOn)
+    if (state === 'blocked') this.blocked.push(job)
     if (job.http) this.http.add(job.queue)
     if (job.http && state === 'active') this.asked.set(originOf(job.http.url), (this.asked.get(originOf(job.http.url)) ?? 0) + 1)
     if (job.group !== undefined && (state === 'waiting' || state === 'delayed' || state === 'active')) this.turns.set(this.groupOf(job.queue, groupOf(job)), job.seq)
@@ -132,6 +143,7 @@ async function scan(ask: Ask): Promise<Audit> {
     if (audit.highest >= next) audit.wrong(`number ${audit.highest} is given, but the next is ${next}`, (work) => { work.put('meta', 'main', { ...work.meta, next: audit.highest + 1 }) })
   })
   await checkGroups(ask, audit)
+  await checkFamilies(ask, audit)
   return audit
 }
 
@@ -147,7 +159,7 @@ function checkArchive(audit: Audit, order: number, jobs: readonly Job[]): void {
   audit.wrong(row ? `archive ${order} and its history differ` : `archive ${order} has no history`, (work) => {
     if (row) work.delete('history', [row.queue, row.state, order])
     work.put('archives', order, first && { jobs: kept })
-    const large = kept.filter((job) => job.large).map(({ seq }) => seq)
+    const large = kept.filter(isApart).map(({ seq }) => seq)
     if (first) work.put('history', [first.queue, first.state, order], { queue: first.queue, state: first.state as HistoryRow['state'], order, endedAt: first.endedAt ?? work.now, seqs, buckets: bucketsOf(seqs), ...(large.length > 0 && { large }) })
   })
 }
@@ -236,10 +248,11 @@ async function checkGroups(ask: Ask, audit: Audit): Promise<void> {
     const rows = stored.get(members) ?? []
     const [head, ...waiting] = rows
     const [queue, group] = JSON.parse(id) as [string, string]
-    // Who died may have it too.
-    const holder = audit.turns.get(members) ?? (head?.position === -Infinity && audit.died.get(head.seq) === id ? head.seq : undefined)
-    const sorted = members.sort((a, b) => a.position - b.position)
-    if (holder !== undefined && head?.seq === holder && head.position === -Infinity && head.waiting === members.length && waiting.map(({ seq }) => seq).join() === sorted.map(({ seq }) => seq).join()) continue
+    // Who died may have it too, and who waits for its parents.
+    const isHeld = head?.position === -Infinity && (audit.died.get(head.seq) === id || members.some(({ seq, waitsFor }) => seq === head.seq && waitsFor))
+    const holder = audit.turns.get(members) ?? (isHeld ? head.seq : undefined)
+    const sorted = members.filter(({ seq }) => seq !== holder).sort((a, b) => a.position - b.position)
+    if (holder !== undefined && head?.seq === holder && head.position === -Infinity && head.waiting === sorted.length && waiting.map(({ seq }) => seq).join() === sorted.map(({ seq }) => seq).join()) continue
     audit.wrong(`group ${group} of ${queue} does not fit its jobs`, async (work) => {
       for (const { position } of rows) work.delete('groups', [queue, group, position])
       for (const { position, seq } of sorted) work.put('groups', [queue, group, position], { queue, group, position, seq })
@@ -248,6 +261,25 @@ async function checkGroups(ask: Ask, audit: Audit): Promise<void> {
       else work.put('groups', [queue, group, -Infinity], found)
     })
   }
+}
+
+/** Each child knows all its parents; who is blocked waits for one that has not ended, or for its turn. */
+async function checkFamilies(ask: Ask, audit: Audit): Promise<void> {
+  const missing = new Map([...audit.children].map(([seq, dependsOn]) => [seq, new Map(Object.entries(dependsOn))]))
+  await each(ask, 'parents', ({ child, name }) => {
+    if (!missing.get(child)?.delete(name)) audit.wrong(`what job ${child} had of ${name} was left behind`, (work) => { work.delete('parents', [child, name]) })
+  })
+  for (const [child, names] of missing) for (const [name, id] of names) audit.wrong(`what job ${child} has of ${name} is missing`, (work) => { work.put('parents', [child, name], { child, name, parent: seqOf(id) ?? -1 }) })
+  for (const job of audit.blocked) {
+    const { seq, waitsFor = [] } = job
+    if (job.group === undefined && waitsFor.length === 0) audit.wrong(`job ${seq} is blocked by nothing`, async (work) => { work.putQueue(await release(work, await work.queue(job.queue), job)) })
+    const ended = waitsFor.filter((parent) => audit.final.has(parent) || !audit.places.has(parent))
+    if (ended.length > 0) audit.wrong(`job ${seq} waits for ${ended.join()}, which ended`, (work) => lookAtParents(work, seq))
+  }
+  const awaited = Math.max(-1, ...audit.blocked.flatMap(({ waitsFor = [] }) => waitsFor))
+  await each(ask, 'meta', ({ awaited: known = -1 }) => {
+    if (awaited > known) audit.wrong(`job ${awaited} has children, and nobody knows`, (work) => { work.put('meta', 'main', { ...work.meta, awaited }) })
+  })
 }
 
 /** Pages a queue anew: each job once, where it belongs. */

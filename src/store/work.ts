@@ -6,7 +6,7 @@ import type { Job } from '../core/job.ts'
 import { present } from '../core/present.ts'
 import type { QueueEvent, EventType } from '../queue.ts'
 import { changes, emptyView, head, keyOf, isKnown, rankOf, sameKey, withLoaded, type LaneView } from './lane-view.ts'
-import { pack } from './packing.ts'
+import { isApart, pack } from './packing.ts'
 import { bucketsOf, type HistoryRow, type MetaRow, type PageKey, type PageRow, type QueueRow, type ReceiptRow, type Room } from './schema.ts'
 import type { Key, Row, Tx } from './tx.ts'
 
@@ -178,6 +178,18 @@ export class Work {
     this.#undo.push(() => { this.finals.length = length })
   }
 
+  /** Results of completed jobs of which less is kept than their children are given. */
+  readonly full = new Map<number, unknown>()
+
+  /** Those of `finals` whose children were not looked for yet. */
+  takeFinals(): readonly Job[] {
+    const met = this.#met
+    this.#undo.push(() => { this.#met = met })
+    this.#met = this.finals.length
+    return this.finals.slice(met)
+  }
+  #met = 0
+
   #flushEnded(): void {
     const groups = new Map<string, Job[]>()
     for (const job of this.#ended) {
@@ -191,7 +203,7 @@ export class Work {
       const { queue, state } = part[0]!
       const order = this.numbers(1)
       const seqs = part.map(({ seq }) => seq)
-      const large = part.filter((job) => job.large).map(({ seq }) => seq)
+      const large = part.filter(isApart).map(({ seq }) => seq)
       this.put('history', [queue, state, order], { queue, state: state as HistoryRow['state'], order, endedAt: this.now, seqs, buckets: bucketsOf(seqs), ...(large.length > 0 && { large }) }, true)
       this.put('archives', order, { jobs: part }, true)
     }

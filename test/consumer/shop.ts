@@ -7,6 +7,7 @@ export function shop() {
   /** What it has taken in, and what it was asked, refused or not. */
   const todos: Todo[] = []
   const patches: object[] = []
+  const note = {}
   let asked = 0
   const api = new Hono()
     .post('/api/orders', (c) => c.json({ order: 7 }, 201))
@@ -27,6 +28,8 @@ export function shop() {
       patches.push(patch)
       return c.json({ ...Object.assign({}, ...patches) as object, version: patches.length })
     })
+    .post('/api/notes', async (c) => c.json({ ...Object.assign(note, { id: 12 }, await c.req.json<object>()) as object, version: 1 }, 201))
+    .patch('/api/notes/12', async (c) => c.json(Object.assign(note, await c.req.json<object>())))
     .post('/api/photos', async (c) => {
       const photo = (await c.req.formData()).get('photo')
       return photo instanceof File && photo.size === 300_000 ? c.body(null, 204) : c.body(null, 422)

@@ -69,6 +69,10 @@ export function createHandlers(world: World, wrong: (what: string) => void): Han
   const handlerIn = (realm: Realm): Handler => (job, ctx) => {
     const { token, plan } = job.data as Data
     if (token !== tokenOf(job)) wrong(`the data of ${tokenOf(job)} is that of ${token}`)
+    for (const [name, left] of Object.entries(ctx.parents)) {
+      const answered = (left as { readonly status?: number } | undefined)?.status === 200
+      if (left !== name && !answered && !(left === undefined && job.onParentDead === 'run')) wrong(`${token} has ${JSON.stringify(left)} of ${name}`)
+    }
     const what = healed ? 'ok' : plan[Math.min(job.failures + job.stalls, plan.length - 1)] ?? 'ok'
     if (what === 'throws') throw new Error('it throws')
     return what === 'ok' ? token : act(realm, what, ctx).then(() => token)

@@ -41,6 +41,8 @@ export class Monitor {
   readonly retried = new Map<string, number>()
   retriedAll = 0
   readonly completions = new Map<string, number>()
+  /** Who had ended, though it may run again. */
+  readonly over = new Set<string>()
   /** Most jobs at once, by queue. */
   readonly limits = new Map<string, number>()
   #network: Network | undefined
@@ -72,14 +74,18 @@ export class Monitor {
     this.#hear(rows)
     this.#fair = new Set(rows.queues.flatMap(({ queue, settings }) => settings.order === 'fair' ? [queue] : []))
     const claimed: Seen[] = []
+    const free: Job[] = []
     for (const [seq, now] of after) {
       const old = this.#before.get(seq)
       this.known.set(now.job.id, now.job)
+      if (isFinal(now.job.state)) this.over.add(now.job.id)
       if (!old) this.#appeared(now)
       else if (old.job !== now.job || old.lease?.box !== now.lease?.box) this.#moved(realm, old, now)
       if (now.lease && old?.lease?.box !== now.lease.box) claimed.push(now)
+      if (now.job.state !== 'blocked' && !isFinal(now.job.state) && (!old || old.job.state === 'blocked')) free.push(now.job)
     }
     for (const [seq, old] of this.#before) if (!after.has(seq)) this.#vanished(old)
+    for (const job of free) this.#checkParents(job, after)
     const { user, network } = rows.meta[0] ?? {}
     for (const { job } of claimed) if (job.http && network && this.#network) this.wrong(`${nameOf(job)} was claimed while the network is in ${network.state}`)
     if (network?.state !== this.#network?.state) this.world.log(`${realm.name}: the network is ${network?.state ?? 'there'}`)
@@ -119,6 +125,7 @@ export class Monitor {
     else if (!lease && isFinal(old.state) && !isFinal(now.state)) {
       if (this.#askedFor(now) === 0) this.wrong(`${token} was ${old.state}, is ${now.state}, and nobody asked for it`)
     } else if (old.failures !== now.failures || old.stalls !== now.stalls) this.wrong(`${token} went from ${old.failures}/${old.stalls} to ${now.failures}/${now.stalls} failures/stalls as it was ${old.state} and became ${now.state}`)
+    if (now.state === 'blocked' && old.state !== 'blocked' && !isFinal(old.state)) this.wrong(`${token} was ${old.state}, and is blocked again`)
     this.#checkPlace(old, now)
     if (now.state === 'completed' && old.state !== 'completed') this.#completed(old, now)
     if (now.state === 'dead' && old.state !== 'dead') this.#died(now)
@@ -128,9 +135,19 @@ export class Monitor {
   #checkPlace(old: Job, now: Job): void {
     // Who had its turn and ended in one commit may have moved on the way.
     if (isFinal(old.state) || isFinal(now.state)) return
-    const moves = old.state === 'blocked' && now.state !== 'blocked' && this.#fair.has(now.queue)
+    const moves = old.state === 'blocked' && now.state !== 'blocked' && now.group !== undefined && this.#fair.has(now.queue)
     const last = Math.max(...[...this.#before.values()].map(({ job }) => Math.max(job.seq, job.position)))
     if (moves ? now.position <= last : now.position !== old.position) this.wrong(`${nameOf(now)} went from ${old.position} to ${now.position} as it was ${old.state} and became ${now.state}`)
+  }
+
+  /** Who is blocked no longer has what it needs of all its parents, or does without. */
+  #checkParents(job: Job, after: ReadonlyMap<number, Seen>): void {
+    for (const id of Object.values(job.dependsOn ?? {})) {
+      const parent = this.known.get(id)
+      const gone = parent && !after.has(parent.seq)
+      const over = this.completions.has(id) || (gone && parent.removeOnComplete) || (job.onParentDead === 'run' && (gone || this.over.has(id)))
+      if (!over) this.wrong(`${nameOf(job)} is ${job.state}, though ${parent ? nameOf(parent) : id} has not completed`)
+    }
   }
 
   /** A lease of this job is over: by its end, or because its owner is gone. */
@@ -154,7 +171,10 @@ export class Monitor {
     if (held && this.world.awake - heardAt < lease.leaseMs) this.wrong(`${nameOf(job)} was taken from ${lease.owner}, which lives, and was heard ${this.world.awake - heardAt} ms ago`)
   }
 
-  #askedFor({ id }: Job): number { return this.retriedAll + (this.retried.get(id) ?? 0) }
+  /** Who is asked to run again takes those along that its end had taken along. */
+  #askedFor({ id, dependsOn = {} }: Job): number {
+    return this.retriedAll + (this.retried.get(id) ?? 0) + Object.values(dependsOn).reduce((sum, parent) => { const job = this.known.get(parent); return sum + (job ? this.#askedFor(job) : 0) }, 0)
+  }
 
   #completed(old: Job, now: Job): void {
     const n = (this.completions.get(now.id) ?? 0) + 1

@@ -47,8 +47,9 @@ class Life {
   readonly #handlers: ReturnType<typeof createHandlers>
   readonly #server: ReturnType<typeof createServer>
   readonly #concurrency: ReadonlyMap<string, number>
-  /** Whether alpha is fair: not drawn, so that the lives of other seeds are what they were. */
+  /** Whether alpha is fair, and whether jobs depend on others: not drawn, so that the lives of other seeds are what they were. */
   readonly #fair: boolean
+  readonly #families: boolean
   readonly #issued: Issued[] = []
   readonly #acked = new Set<string>()
   readonly #refused = new Set<string>()
@@ -62,6 +63,8 @@ class Life {
   constructor(seed: number, probes: boolean) {
     const world = this.world = new World(seed)
     this.#fair = seed % 7 % 5 === 0
+    // No seed that found something once is among them.
+    this.#families = [1, 5, 6, 7, 8, 12, 13, 14].includes(seed % 16)
     const { random } = world
     this.database = new Database(world)
     this.monitor = new Monitor(world, this.database, NAME)
@@ -172,11 +175,21 @@ class Life {
 
   // ---- pushing ----
 
+  /** Every third job depends on one or two others, mostly on such as have not ended. Their names say what they leave. */
+  #parents(): PushOptions {
+    const [n, known] = [this.#tokens, [...this.monitor.known.values()]]
+    const open = known.filter(({ state }) => !isFinal(state))
+    const chosen = [open.length > 0 && n % 4 > 0 ? open[n * 7 % open.length] : undefined, n % 2 ? known[n * 13 % known.length] : undefined].filter((job) => job !== undefined)
+    if (!this.#families || n % 3 > 0 || chosen.length === 0) return {}
+    const onParentDead = ([undefined, 'cancel', 'run'] as const)[n / 3 % 3]
+    return { dependsOn: Object.fromEntries(chosen.map((job) => [(job.metadata as { token: string }).token, job.id])), ...(onParentDead && { onParentDead }) }
+  }
+
   #input(request = false): { readonly token: string; readonly input: PushInput | FetchInput } {
     const { random } = this.world
     const token = `job${++this.#tokens}`
     const options: PushOptions = {
-      metadata: { token },
+      metadata: { token }, ...this.#parents(),
       ...(random.chance(0.3) && { priority: random.between(-1, 2) }), ...(random.chance(0.2) && { delayMs: random.between(1, 60_000) }), ...(random.chance(0.1) && { lifo: true }), ...(random.chance(0.1) && { ttlMs: random.between(100, 60_000) }),
       ...(random.chance(0.1) && { removeOnComplete: true }), ...(random.chance(0.1) && { removeOnFail: true }), ...(random.chance(0.3) && { maxAttempts: random.between(1, 4) }),
       ...(random.chance(0.3) && { group: random.pick(['a', 'b', 'c']), ...(random.chance(0.3) && { onGroupDead: random.pick(['hold', 'continue'] as const) }) }),
@@ -404,8 +417,13 @@ class Life {
     await world.advance(1000)
     // A page that could start no worker tries again at its next call.
     for (const tab of this.#living) this.#call(tab, 'queues', tab.call('queues'))
-    /** A group whose dead job holds it up waits for a person. */
-    const held = (job: Job): boolean => job.state === 'blocked' && database.rows().groups.some((row) => row.position === -Infinity && row.queue === job.queue && row.group === groupOf(job) && monitor.now.get(row.seq)?.job.state === 'dead')
+    /** A group whose dead job holds it up waits for a person, and so do all who wait for its members. */
+    const held = (job: Job | undefined): boolean => {
+      if (job?.state !== 'blocked') return false
+      const head = job.group === undefined ? undefined : database.rows().groups.find((row) => row.position === -Infinity && row.queue === job.queue && row.group === groupOf(job))
+      const holder = head && head.seq !== job.seq ? monitor.now.get(head.seq)?.job : undefined
+      return holder?.state === 'dead' || held(holder) || (job.waitsFor ?? []).some((seq) => held(monitor.now.get(seq)?.job))
+    }
     const open = (): Job[] => [...monitor.now.values()].flatMap(({ job }) => isFinal(job.state) || held(job) ? [] : [job])
     const until = world.awake + HEALED_MS
     while (world.awake < until && monitor.problems.length === 0 && open().length > 0) {

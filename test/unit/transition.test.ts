@@ -28,6 +28,7 @@ const TABLE = `
   promote   ignored    waiting    refused    refused    refused    refused    refused
   block     blocked    blocked    ignored    refused    refused    refused    refused
   unblock   ignored    ignored    waiting    ignored    ignored    ignored    ignored
+  orphan    ignored    ignored    dead       ignored    ignored    ignored    ignored
   complete  refused    refused    refused    completed  refused    refused    refused
   fail      refused    refused    refused    delayed    refused    refused    refused
   snooze    refused    refused    refused    delayed    refused    refused    refused
@@ -41,7 +42,7 @@ const TABLE = `
 `
 
 const EVENTS: { readonly [T in JobEventType]: Extract<JobEvent, { type: T }> } = {
-  claim: { type: 'claim' }, due: { type: 'due' }, promote: { type: 'promote' }, block: { type: 'block' }, unblock: { type: 'unblock' }, complete: { type: 'complete', result: 42 }, fail: FAIL,
+  claim: { type: 'claim' }, due: { type: 'due' }, promote: { type: 'promote' }, block: { type: 'block' }, unblock: { type: 'unblock' }, orphan: { type: 'orphan', by: 'death' }, complete: { type: 'complete', result: 42 }, fail: FAIL,
   snooze: { type: 'snooze', ms: HOUR }, release: { type: 'release' }, stall: STALL, cancel: { type: 'cancel', reason: 'changed my mind' }, expire: { type: 'expire' },
   retry: { type: 'retry' }, update: { type: 'update', patch: { priority: 3, runAt: NOW + HOUR } }, remove: { type: 'remove' },
 }
@@ -66,7 +67,7 @@ describe('the table', () => {
   it('names every state and every event', () => {
     expect(header).toEqual(STATES)
     expect(rows.map(([event]) => event)).toEqual(Object.keys(EVENTS))
-    expect(cells).toHaveLength(7 * 15)
+    expect(cells).toHaveLength(7 * 16)
   })
 
   it.each(cells)('%s × %s → %s', (state, type, cell) => {
@@ -236,6 +237,13 @@ describe('update', () => {
   it('counts edits of data only', () => {
     expect(after(JOBS.waiting, { type: 'update', patch: { data: 1 } })).toMatchObject({ data: 1, revision: 1 })
     expect(after(JOBS.waiting, { type: 'update', patch: { priority: 1 } })).not.toHaveProperty('revision')
+  })
+})
+
+describe('orphan', () => {
+  it('is death without a failure, or a cancel', () => {
+    expect(after(JOBS.blocked, EVENTS.orphan)).toMatchObject({ state: 'dead', reason: 'parent', failures: 0, endedAt: NOW })
+    expect(after(JOBS.blocked, { type: 'orphan', by: 'cancel' })).toEqual(jobOf({ state: 'cancelled', reason: 'parent', endedAt: NOW }))
   })
 })
 

@@ -1,18 +1,16 @@
 /** What a person does to one job, wherever it is. Each looks up by index, so it needs a transaction of its own. */
 import { checkBody } from '../../core/body.ts'
 import { isHoldfastError } from '../../core/envelope.ts'
-import { HoldfastError } from '../../core/errors.ts'
 import { isFinal, type Job, type State } from '../../core/job.ts'
 import type { Size } from '../../core/limits.ts'
 import { isLarge } from '../../core/push.ts'
 import { invalidState, transition, type JobEvent } from '../../core/transition.ts'
 import type { BulkResult } from '../../queue.ts'
-import { enter, eventOf, find, forget, forgetSteps, leave, noteExpiry } from '../rooms.ts'
+import { lean } from '../packing.ts'
+import { enter, eventOf, find, forget, forgetSteps, hasEnded, leave, noteExpiry, notFound } from '../rooms.ts'
 import { forgetMove, groupOf, joinGroup, leaveGroup } from './groups.ts'
+import { blocked, isAwaited, meet, parentsLeft } from './parents.ts'
 import type { Work } from '../work.ts'
-
-export const notFound = (id: string, pruned: boolean): HoldfastError =>
-  new HoldfastError('NOT_FOUND', pruned ? `Job ${id} ended and was removed or pruned` : `There is no job ${id}`, { id, pruned })
 
 export interface ActOptions {
   readonly ifNotStarted?: boolean
@@ -30,7 +28,10 @@ export async function act(work: Work, id: string, seq: number, event: JobEvent, 
   const active = place.room === 'leases' ? { ...job, state: 'active' as const } : job
   if (options.ifNotStarted && place.room === 'leases') throw invalidState(active, event.type)
   // One that had ended, and runs again by now, is not what was meant.
-  if (options.seen && isFinal(options.seen) && options.seen !== active.state) throw invalidState(active, event.type)
+  if (options.seen && isFinal(options.seen) && options.seen !== active.state) {
+    if (event.type === 'retry' && !isFinal(active.state)) return active
+    throw invalidState(active, event.type)
+  }
   const outcome = transition(active, event, work.now)
   if (outcome.kind === 'refused') throw invalidState(active, event.type)
   if (outcome.kind === 'ignored') return active
@@ -42,12 +43,13 @@ export async function act(work: Work, id: string, seq: number, event: JobEvent, 
     work.summons.add(place.lease.owner)
     return active
   }
+  const parents = event.type === 'retry' ? await parentsLeft(work, outcome.job) : []
   let row = await leave(work, await work.queue(job.queue), place)
   if (outcome.kind === 'moved' && isFinal(outcome.job.state)) forgetSteps(work, outcome.job)
-  const changed = options.edited ? withEdited(work, outcome.job, options.edited) : outcome.job.large ? { ...outcome.job, data: undefined } : outcome.job
+  const changed = options.edited ? withEdited(work, outcome.job, options.edited) : lean(outcome.job)
   // Put into another group, it holds up the one that it was in no longer.
   if (event.type === 'retry' && groupOf(changed) !== groupOf(job)) row = await leaveGroup(work, row, job, true)
-  const next = event.type === 'retry' ? await joinGroup(work, changed) : changed
+  const next = event.type === 'retry' ? blocked(work, await joinGroup(work, changed)) : changed
   if (event.type === 'retry') noteExpiry(work, next)
   if (next.position !== job.position) forgetMove(work, job)
   if (outcome.kind === 'gone') { forget(work, job); work.emit('removed', job); if (isFinal(job.state) === false) work.final({ ...job, state: 'cancelled', reason: 'removed' }) }
@@ -55,7 +57,23 @@ export async function act(work: Work, id: string, seq: number, event: JobEvent, 
   if (outcome.kind === 'gone' || isFinal(next.state)) row = await leaveGroup(work, row, next, outcome.kind === 'gone')
   if (outcome.kind === 'moved') work.emit(event.type === 'retry' ? 'retrying' : eventOf(next.state), next, { runAt: next.runAt })
   work.putQueue(row)
+  if (event.type === 'retry') {
+    await meet(work, seq, parents)
+    await revive(work, seq)
+  }
   return active
+}
+
+/** Those that the end of a job took along are tried again with it; not one that has lost another parent too. */
+async function revive(work: Work, parent: number): Promise<void> {
+  if (!isAwaited(work, parent)) return
+  for (const [child] of await work.tx.keysBy('parents', 'parent', parent)) {
+    const place = await find(work, child)
+    const job = place && await hasEnded(work, place)
+    if (job?.reason !== 'parent' || !job.waitsFor?.includes(parent)) continue
+    // It is refused before anything is changed.
+    try { await act(work, job.id, child, { type: 'retry' }) } catch (error) { if (!isHoldfastError(error)) throw error }
+  }
 }
 
 /** Stores edited data: apart when it is large, or was. */

@@ -7,6 +7,8 @@ import { present } from '../../core/present.ts'
 import { fairShare } from '../../core/share.ts'
 import { transition, type JobEvent } from '../../core/transition.ts'
 import { head, jobBytes, PAGE_JOBS, takeFirst, type LaneView } from '../lane-view.ts'
+import { isApart, lean } from '../packing.ts'
+import { whole as withKept } from '../reads.ts'
 import { count, setLane, summonAhead } from '../rooms.ts'
 import { bucketsOf, type LeaseRow, type ProcessorShare, type QueueRow } from '../schema.ts'
 import type { Work } from '../work.ts'
@@ -137,7 +139,7 @@ async function take(work: Work, start: QueueRow, runs: Runs | undefined, max: nu
     if (live.some(({ stalls }) => stalls > 0)) break
   }
   keep(row)
-  return Promise.all(taken.map(async (job) => job.large ? { ...job, data: (await work.get('payloads', job.seq))?.data } : job))
+  return Promise.all(taken.map(async (job) => isApart(job) ? withKept(work, job) : job))
 }
 
 /** How many of a lane may be claimed. A closed origin is passed over without another look. */
@@ -190,7 +192,7 @@ function putBox(work: Work, { queue, owner, leaseMs, processor }: ClaimRequest, 
   const box = work.numbers(1)
   const left = jobs.map(({ seq }) => seq)
   const lease: LeaseRow = present({ box, queue, token: work.env.token(), owner, left, leaseMs, buckets: bucketsOf(left), processor: processor?.id })
-  work.put('boxes', box, { jobs: jobs.map((job) => job.large ? { ...job, data: undefined } : job) }, true)
+  work.put('boxes', box, { jobs: jobs.map(lean) }, true)
   work.put('leases', box, lease, true)
   return lease
 }

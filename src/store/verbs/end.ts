@@ -5,6 +5,7 @@ import { isFinal, type Job, type State } from '../../core/job.ts'
 import { originOf } from '../../core/lane.ts'
 import { invalidState, transition, type JobEvent, type Outcome } from '../../core/transition.ts'
 import { boxOf, enter, eventOf, forget, forgetSteps, noteExpiry, putBack, store, withLease, withReport } from '../rooms.ts'
+import { lean } from '../packing.ts'
 import type { LeaseRow, QueueRow, Report } from '../schema.ts'
 import type { Work } from '../work.ts'
 import { credentialsEvent, dropRefresher, keyOf, refused } from './credentials.ts'
@@ -103,8 +104,9 @@ function endLeased(work: Work, tally: Tally, lease: LeaseRow, job: Job, event: J
   // A handler that asks for its own end may have it at once.
   const outcome = event.type === 'cancel' ? transition({ ...job, cancelRequested: { reason: event.reason, remove: false } }, { type: 'release' }, work.now) : transition(job, event, work.now)
   if (outcome.kind !== 'moved' && outcome.kind !== 'gone') throw invalidState(job, event.type)
-  const lean = outcome.job.large ? { ...outcome.job, data: undefined } : outcome.job
-  const stored = lease.steps?.includes(job.seq) ? { ...lean, stepped: true as const } : lean
+  const kept = lean(outcome.job)
+  const stored = lease.steps?.includes(job.seq) ? { ...kept, stepped: true as const } : kept
+  if (event.type === 'complete' && event.full !== undefined) work.full.set(job.seq, event.full)
   if (isFinal(stored.state)) forgetSteps(work, stored)
   announce(work, stored, event)
   // It may have come due while it was leased.

@@ -15,17 +15,24 @@ function putHead(work: Work, head: GroupRow, change: Partial<GroupRow>): void {
   work.put('groups', headKey(head.queue, head.group), { ...head, ...change })
 }
 
-/** Gives a job that was pushed or retried its group's turn; blocks it while another has that. */
+/** Gives a job that was pushed or retried its group's turn; blocks it while another has that. No job waits for a parent that waits for it: who waits for its parents gives way to an older one, and is none of the first by `lifo`. */
 export async function joinGroup(work: Work, given: Job): Promise<Job> {
   if (given.group === undefined) return given
   const { queue, seq } = given
   const group = groupOf(given)
   const head = await work.get('groups', headKey(queue, group))
   // Who has lost its turn takes the place of its push again.
-  const job = hasMoved(given) && head?.seq !== seq ? { ...given, position: seq } : given
+  const isMisplaced = (hasMoved(given) && head?.seq !== seq) || (given.dependsOn && given.position < 0)
+  const job = isMisplaced ? { ...given, position: seq } : given
   const { position } = job
   if (!head) work.put('groups', headKey(queue, group), { queue, group, position: -Infinity, seq, waiting: 0 })
   if (!head || head.seq === seq) return job
+  const holder = position < head.seq ? await work.get('blocked', head.seq) : undefined
+  if (holder && position < holder.position) {
+    work.put('groups', [queue, group, holder.position], { queue, group, position: holder.position, seq: holder.seq })
+    putHead(work, head, { seq, waiting: (head.waiting ?? 0) + 1 })
+    return job
+  }
   const outcome = transition(job, { type: 'block' }, work.now)
   if (outcome.kind !== 'moved') return job
   work.put('groups', [queue, group, position], { queue, group, position, seq })
@@ -67,7 +74,7 @@ export async function leaveGroup(work: Work, row: QueueRow, job: Job, gone = fal
   return !gone && holds(job) ? row : passTurn(work, row, head)
 }
 
-/** The next in line has the turn, in a fair queue after all who wait now; without one the group is forgotten. */
+/** The next in line has the turn, also while it waits for its parents; without one the group is forgotten. */
 export async function passTurn(work: Work, row: QueueRow, head: GroupRow): Promise<QueueRow> {
   const { queue, group, waiting = 0 } = head
   const next = waiting > 0 ? await work.first('groups', IDBKeyRange.bound([queue, group, -Infinity], [queue, group, []], true)) : undefined
@@ -75,8 +82,18 @@ export async function passTurn(work: Work, row: QueueRow, head: GroupRow): Promi
   if (!next || !job) { work.delete('groups', headKey(queue, group)); return row }
   work.delete('groups', [queue, group, next.position])
   putHead(work, head, { seq: next.seq, waiting: waiting - 1 })
+  return job.waitsFor ? row : release(work, row, job)
+}
+
+/** Whether only others of its group may hold a job up, and none does. */
+export async function hasTurn(work: Work, job: Job): Promise<boolean> {
+  return job.group === undefined || (await work.get('groups', headKey(job.queue, groupOf(job))))?.seq === job.seq
+}
+
+/** Nothing blocks it any more. In a fair queue a group's member goes to the end. */
+export async function release(work: Work, row: QueueRow, job: Job): Promise<QueueRow> {
   work.delete('blocked', job.seq)
   const outcome = transition(job, { type: 'unblock' }, work.now)
   if (outcome.kind !== 'moved') throw new Error(`a blocked job cannot ${outcome.kind}`)
-  return enter(work, count(row, 'blocked', -1), row.settings.order === 'fair' ? moveToEnd(work, outcome.job) : outcome.job)
+  return enter(work, count(row, 'blocked', -1), row.settings.order === 'fair' && job.group !== undefined ? moveToEnd(work, outcome.job) : outcome.job)
 }

@@ -6,7 +6,9 @@ import { createJob, NO_OPTIONS, type NewJob } from '../../core/push.ts'
 import { appendNew, count, summonAhead } from '../rooms.ts'
 import type { Work } from '../work.ts'
 import { joinGroup } from './groups.ts'
+import { bear, meet, parentsOf } from './parents.ts'
 
+/** Of jobs that depend on others it needs a transaction of its own. */
 export async function push(work: Work, queue: string, items: readonly NewJob[]): Promise<IdRun> {
   if (work.meta.reserve === 'spent') throw new HoldfastError('QUOTA', 'The storage of this origin is full; what is left is for the results of stored jobs. Nothing was stored')
   const { user } = work.meta
@@ -19,11 +21,15 @@ export async function push(work: Work, queue: string, items: readonly NewJob[]):
   const idOf = idMaker(ms, random)
   const waiting: Job[] = []
   const elsewhere = { delayed: 0, blocked: 0 }
+  const families: Array<readonly [child: number, parents: readonly Job[]]> = []
   let best = -Infinity
   for (const [i, item] of items.entries()) {
     const plain = createJob(queue, item, row.settings.defaults ?? NO_OPTIONS, first + i, idOf(first + i), work.now)
     const made = user === undefined ? plain : { ...plain, user }
-    const job = made.group === undefined ? made : await joinGroup(work, made)
+    const parents = made.dependsOn && await parentsOf(work, made)
+    const placed = made.group === undefined ? made : await joinGroup(work, made)
+    const job = parents ? bear(work, placed, parents) : placed
+    if (parents) families.push([job.seq, parents])
     if (job.large) work.put('payloads', job.seq, { seq: job.seq, data: job.data }, true)
     const kept = job.large ? { ...job, data: undefined } : job
     if (job.expiresAt !== undefined) work.put('expiries', [job.expiresAt, job.seq], { at: job.expiresAt, seq: job.seq }, true)
@@ -34,6 +40,7 @@ export async function push(work: Work, queue: string, items: readonly NewJob[]):
   }
   summonAhead(work, row, ({ priority }) => best > priority)
   work.putQueue(appendNew(work, count(count(row, 'delayed', elsewhere.delayed), 'blocked', elsewhere.blocked), waiting))
+  for (const [child, parents] of families) await meet(work, child, parents)
   work.wakes.add(queue)
   return { ms, random, first, count: items.length }
 }

@@ -5,6 +5,7 @@ import type { Work } from '../work.ts'
 import { settleOutcome } from './end.ts'
 import { gateEvent } from './gates.ts'
 import { leaveGroup } from './groups.ts'
+import { hasChildren } from './parents.ts'
 
 const UPKEEP_BATCH = 500
 
@@ -52,7 +53,7 @@ export async function prune(work: Work, queue: string): Promise<boolean> {
     for (const entry of oldest) {
       const age = work.now - entry.endedAt
       if (age < YOUNGEST_MS || (age < RETENTION[state].ageMs && row.counts[state] - entry.seqs.length < RETENTION[state].count)) break
-      for (const seq of entry.large ?? []) work.delete('payloads', seq)
+      for (const seq of entry.large ?? []) { work.delete('payloads', seq); work.deleteRange('parents', IDBKeyRange.bound([seq], [seq, []])) }
       work.delete('archives', entry.order)
       row = count(row, state, -entry.seqs.length)
       drop++
@@ -64,7 +65,12 @@ export async function prune(work: Work, queue: string): Promise<boolean> {
   const excess = row.counts.dead - RETENTION.dead.count
   const dead = row.counts.dead > 0 ? await work.tx.allBy('dead', 'queue', IDBKeyRange.bound([queue], [queue, []]), Math.min(Math.max(excess, 50), UPKEEP_BATCH)) : []
   const old = dead.filter(({ endedAt = 0 }, i) => work.now - endedAt >= (i < excess ? YOUNGEST_MS : RETENTION.dead.ageMs))
-  for (const job of old) { row = await leaveGroup(work, await leave(work, row, { room: 'dead', job }), job, true); forget(work, job) }
+  for (const job of old) {
+    // Who can be tried again only together with it, or after it.
+    if (await hasChildren(work, job)) continue
+    row = await leaveGroup(work, await leave(work, row, { room: 'dead', job }), job, true)
+    forget(work, job)
+  }
   if (row !== before) work.putQueue(row)
   return more || old.length === UPKEEP_BATCH
 }

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { expect } from 'vitest'
 import { STATES, type Job, type State } from '../../../src/core/job.ts'
 import { HoldfastError } from '../../../src/index.ts'
-import type { ListFilter, Queue } from '../../../src/queue.ts'
+import type { BulkResult, ListFilter, Queue } from '../../../src/queue.ts'
 import { HOUR, Refused, type Model, type ModelJob, type ModelLease, type PushSpec } from './model.ts'
 
 export const Q = 'emails'
@@ -77,7 +77,7 @@ const spec: fc.Arbitrary<PushSpec> = fc.record({
   name: fc.constantFrom('welcome', 'reset'), data,
   options: fc.record({
     priority, lifo: flag, delayMs: fc.constantFrom(0, HOUR), ttlMs: fc.constant(HOUR), maxAttempts: fc.integer({ min: 1, max: 3 }),
-    backoff: fc.constantFrom({ type: 'fixed' as const, delayMs: 0 }, { type: 'fixed' as const, delayMs: HOUR }), removeOnComplete: flag, removeOnFail: flag, group: fc.constantFrom('a', 'a', 'b'), onGroupDead: fc.constantFrom('hold', 'continue'),
+    backoff: fc.constantFrom({ type: 'fixed' as const, delayMs: 0 }, { type: 'fixed' as const, delayMs: HOUR }), removeOnComplete: flag, removeOnFail: flag, group: fc.constantFrom('a', 'a', 'b'), onGroupDead: fc.constantFrom('hold', 'continue'), onParentDead: fc.constantFrom('cascade', 'cancel', 'run'),
   }, { requiredKeys: ['backoff'] }),
 })
 /** Mostly waiting jobs, without which nothing happens. */
@@ -87,12 +87,25 @@ const patch = fc.record({ data, priority, later: flag }, { requiredKeys: [] })
 const pushed = (items: readonly PushSpec[], ids: readonly string[], model: Model): readonly string[] => { items.forEach((item, i) => { model.push(ids[i] ?? '', item) }); return ids }
 const idsIn = (answer: Answer): readonly string[] => [('value' in answer ? answer.value : []) as string | string[]].flat()
 
+/** A job that depends on some that are there, or on one that is gone. */
+const child = (item: PushSpec, picks: readonly number[]): Op => ({
+  text: `push a child ${picks.join(' ')} ${brief(item)}`,
+  bind(model) {
+    const ids = picks.map((p) => target(model, p % 3 === 0 ? model.jobs : model.in('waiting', 'delayed', 'blocked', 'active'), p)).filter((id) => id !== undefined)
+    const dependsOn = Object.fromEntries(ids.map((id, i) => [`p${i}`, id]))
+    return { start: (queue) => queue.push(Q, item.name, item.data, { ...item.options, dependsOn }), check(answer) { compare(answer, () => { model.push(idsIn(answer)[0] ?? '', item, ids); return idsIn(answer)[0] }) } }
+  },
+})
+/** What a claimed job shows of its parents, in the order in which they were given. */
+const inputs = ({ parents = {} }: Pick<Job, 'parents'>): unknown[] => Object.values(parents)
+
 const together: fc.Arbitrary<Op> = fc.oneof(
+  { weight: 4, arbitrary: fc.tuple(specs, fc.array(pick, { minLength: 1, maxLength: 3 })).map(([item, picks]) => child(item, picks)) },
   { weight: 5, arbitrary: specs.map((item) => onQueue(`push ${brief(item)}`, (q) => q.push(Q, item.name, item.data, item.options), (m, answer) => pushed([item], idsIn(answer), m)[0])) },
   { weight: 2, arbitrary: fc.array(specs, { minLength: 1, maxLength: 5 }).map((items) => onQueue(`pushMany ${brief(items)}`, (q) => q.pushMany(Q, items), (m, answer) => pushed(items, idsIn(answer), m))) },
   { weight: 1, arbitrary: fc.tuple(specs, fc.integer({ min: 60, max: 140 })).map(([{ data: _data, ...item }, n]) => Array.from({ length: n }, (_, i): PushSpec => ({ ...item, data: { n: i } })))
     .map((items) => onQueue(`pushMany of ${items.length} ${brief(items[0])}`, (q) => q.pushMany(Q, items), (m, answer) => pushed(items, idsIn(answer), m))) },
-  { weight: 5, arbitrary: fc.oneof({ weight: 4, arbitrary: fc.integer({ min: 1, max: 5 }) }, { weight: 1, arbitrary: fc.integer({ min: 1, max: 100 }) }).map((n) => onQueue(`pull ${n}`, async (q) => (await q.pull(Q, n)).map(({ id, data: given }) => ({ id, data: given })), (m, _answer, who) => m.pull(who, n).map(({ id, data: given }) => ({ id, data: given })))) },
+  { weight: 5, arbitrary: fc.oneof({ weight: 4, arbitrary: fc.integer({ min: 1, max: 5 }) }, { weight: 1, arbitrary: fc.integer({ min: 1, max: 100 }) }).map((n) => onQueue(`pull ${n}`, async (q) => (await q.pull(Q, n)).map((job) => ({ id: job.id, data: job.data, parents: inputs(job) })), (m, _answer, who) => m.pull(who, n).map(({ id, data: given, parents }) => ({ id, data: given, parents: parents.map(({ result }) => result) })))) },
   { weight: 4, arbitrary: pick.map((p) => onLease('ack', p, (q, id) => q.ack(id, { for: id }), (m, id, lease) => { m.ack(id, lease, { for: id }) })) },
   { weight: 3, arbitrary: pick.map((p) => onLease('fail', p, async (q, id) => (await q.fail(id, new Error('boom'))).willRetry, (m, id, lease) => m.fail(id, lease))) },
   { weight: 2, arbitrary: pick.map((p) => onLease('release', p, (q, id) => q.release(id), (m, id, lease) => { m.giveBack(id, lease, 0) })) },
@@ -114,15 +127,20 @@ const together: fc.Arbitrary<Op> = fc.oneof(
 )
 
 function bulk(jobs: readonly ModelJob[], each: (id: string) => void): unknown {
-  for (const { id } of [...jobs].sort((a, b) => a.position - b.position)) each(id)
-  return { done: jobs.length, refused: [] }
+  const refused: string[] = []
+  for (const { id } of [...jobs].sort((a, b) => a.position - b.position)) try { each(id) } catch (error) {
+    if (!(error instanceof Refused)) throw error
+    refused.push(id)
+  }
+  return { done: jobs.length - refused.length, refused }
 }
+const named = ({ done, refused }: BulkResult): unknown => ({ done, refused: refused.map(({ id }) => id) })
 
 /** What both a job and its model say about it. */
 function seen(job: Job | ModelJob | undefined): unknown {
   if (!job) return undefined
   const { id, name, user, data: given, state, priority: rank, failures, maxAttempts, result } = job
-  return { id, name, user, data: given, state, priority: rank, failures, maxAttempts, revision: job.revision ?? 0, result }
+  return { id, name, user, data: given, state, priority: rank, failures, maxAttempts, revision: job.revision ?? 0, result, waits: 'waits' in job ? job.waits.size : job.waitsFor?.length ?? 0, orphan: 'orphan' in job ? job.orphan : job.reason === 'parent' }
 }
 /** A whole list, a few jobs at a time. */
 async function listed(queue: Queue, filter: ListFilter): Promise<Job[]> {
@@ -146,9 +164,9 @@ const alone: fc.Arbitrary<Op> = fc.oneof(
   fc.constant(onQueue('list', async (q) => all(await listed(q, {})), (m) => all(m.jobs))),
   fc.constantFrom(...STATES).map((state) => onQueue(`list ${state}`, async (q) => all(await listed(q, { queue: Q, state })), (m) => all(m.in(state)))),
   fc.constantFrom('welcome', 'reset').map((name) => onQueue(`list waiting ${name}, in order`, async (q) => (await listed(q, { queue: Q, state: 'waiting', name })).map(({ id }) => id), (m) => m.waiting.filter((job) => job.name === name).map(({ id }) => id))),
-  fc.constantFrom('ann', 'bob').map((user) => onQueue(`forgetUser ${user}`, (q) => q.forgetUser(user), (m) => bulk(m.jobs.filter((job) => job.user === user), (id) => { m.remove(id) }))),
-  fc.constantFrom('cancelled' as const, 'dead' as const).map((state) => onQueue(`retryAll ${state}`, (q) => q.retryAll({ queue: Q, state }), (m) => bulk(m.in(state), (id) => { m.retry(id, {}) }))),
-  fc.constantFrom(...STATES).map((state) => onQueue(`removeAll ${state}`, (q) => q.removeAll({ state }), (m) => bulk(m.in(state), (id) => { m.remove(id) }))),
+  fc.constantFrom('ann', 'bob').map((user) => onQueue(`forgetUser ${user}`, async (q) => named(await q.forgetUser(user)), (m) => bulk(m.jobs.filter((job) => job.user === user), (id) => { m.remove(id) }))),
+  fc.constantFrom('cancelled' as const, 'dead' as const).map((state) => onQueue(`retryAll ${state}`, async (q) => named(await q.retryAll({ queue: Q, state })), (m) => bulk(m.in(state), (id) => { if (m.in(state).some((job) => job.id === id)) m.retry(id, {}) }))),
+  fc.constantFrom(...STATES).map((state) => onQueue(`removeAll ${state}`, async (q) => named(await q.removeAll({ state })), (m) => bulk(m.in(state), (id) => { m.remove(id) }))),
   fc.array(pick, { minLength: 1, maxLength: 5 }).map((picks): Op => ({
     text: `ackMany ${picks.join(' ')}`,
     bind(model, who) {
@@ -173,7 +191,7 @@ const calls = (who: number, ops: readonly Op[]): Command => ({
     const bound = ops.map((op) => op.bind(model, who))
     const answers = await Promise.all(bound.map((call) => settle(call.start(handles[who]!))))
     bound.forEach((call, i) => {
-      try { call.check(answers[i]!) } catch (error) { throw new Error(`${ops[i]!.text}: ${(error as Error).message}`, { cause: error }) }
+      try { call.check(answers[i]!); model.settle() } catch (error) { throw new Error(`${ops[i]!.text}: ${(error as Error).message}`, { cause: error }) }
     })
   },
   toString: () => `\n  ${who ? 'the other: ' : ''}${ops.map(({ text }) => text).join('\n    and ')}`,

@@ -1,9 +1,9 @@
 /** What is really stored, and what must hold of it whatever was done (DESIGN §3). */
 import 'fake-indexeddb/auto'
 import { deleteDB, openDB } from 'idb'
-import type { Job, State } from '../../../src/core/job.ts'
+import { isFinal, type Job, type State } from '../../../src/core/job.ts'
 import { laneOf } from '../../../src/core/lane.ts'
-import { unpack } from '../../../src/store/packing.ts'
+import { isApart, unpack } from '../../../src/store/packing.ts'
 import { groupOf } from '../../../src/store/verbs/groups.ts'
 import { bucketsOf, ROOMS, type Room, type Schema } from '../../../src/store/schema.ts'
 
@@ -34,7 +34,7 @@ export const waitingOf = ({ waiting }: Stored, queue: string): Job[] =>
   waiting.filter((page) => page.queue === queue).flatMap(({ jobs }) => jobs).sort((a, b) => b.priority - a.priority || a.position - b.position)
 
 /** Everything that is wrong with what is stored; nothing, one hopes. */
-export function faults({ waiting, leases, boxes, delayed, blocked, dead, history, archives, payloads, groups, queues, meta }: Stored): string[] {
+export function faults({ waiting, leases, boxes, delayed, blocked, dead, history, archives, payloads, groups, parents, queues, meta }: Stored): string[] {
   const found: string[] = []
   const wrong = (what: string): void => { found.push(what) }
   const places = new Map<number, string>()
@@ -74,7 +74,7 @@ export function faults({ waiting, leases, boxes, delayed, blocked, dead, history
     const jobs = archives.find(({ key }) => key === order)?.jobs ?? []
     if (jobs.length === 0 || jobs.map(({ seq }) => seq).join() !== seqs.join()) wrong(`${at} names ${seqs.join()}, but holds ${jobs.map(({ seq }) => seq).join()}`)
     if (jobs.some((job) => job.state !== state || job.queue !== queue)) wrong(`${at} holds a job that belongs elsewhere`)
-    if (jobs.some((job) => job.large && !large.includes(job.seq))) wrong(`${at} does not name its large jobs`)
+    if (jobs.some((job) => isApart(job) && !large.includes(job.seq))) wrong(`${at} does not name its large jobs`)
     if (bucketsOf(seqs).some((bucket) => !buckets.includes(bucket))) wrong(`${at} lacks a bucket of its jobs`)
     for (const job of jobs) place(job, at)
   }
@@ -95,14 +95,32 @@ export function faults({ waiting, leases, boxes, delayed, blocked, dead, history
     const rows = turns.filter((row) => row.queue === queue && row.group === group)
     if (position === -Infinity) {
       const holder = now.find((job) => job.seq === seq)
-      if (!holder || groupOf(holder) !== group || holder.state === 'blocked' || holder.state === 'completed' || holder.state === 'cancelled') wrong(`${at}: ${seq} cannot have its turn`)
+      if (!holder || groupOf(holder) !== group || (holder.state === 'blocked' && !holder.waitsFor) || holder.state === 'completed' || holder.state === 'cancelled') wrong(`${at}: ${seq} cannot have its turn`)
       if (members !== rows.length - 1) wrong(`${at} counts ${members ?? 0} that wait, but there are ${rows.length - 1}`)
     } else {
       if (!rows.some((row) => row.position === -Infinity)) wrong(`${at}: nobody has its turn`)
       if (!blocked.some((job) => job.seq === seq && groupOf(job) === group && job.position === position)) wrong(`${at}: ${seq} does not wait for its turn`)
     }
   }
-  for (const job of blocked) if (!turns.some((row) => row.seq === job.seq && row.position === job.position)) wrong(`job ${job.seq} is blocked by nothing`)
+  const inLine = (job: Job): boolean => turns.some((row) => row.seq === job.seq && row.position === job.position)
+  const hasTurn = (job: Job): boolean => turns.some((row) => row.seq === job.seq && row.position === -Infinity)
+  for (const job of blocked) {
+    if (!inLine(job) && !job.waitsFor) wrong(`job ${job.seq} is blocked by nothing`)
+    if (job.group !== undefined && !inLine(job) && !hasTurn(job)) wrong(`job ${job.seq} is blocked, and unknown to its group`)
+    for (const seq of job.waitsFor ?? []) {
+      const parent = now.find((one) => one.seq === seq)
+      if (!parent || isFinal(parent.state)) wrong(`job ${job.seq} waits for job ${seq}, which is ${parent?.state ?? 'gone'}`)
+      if (seq > (meta[0]?.awaited ?? -1)) wrong(`nobody knows that job ${seq} has children`)
+    }
+  }
+  for (const job of now) {
+    const names = Object.keys(job.dependsOn ?? {}).sort()
+    const had = parents.filter(({ child }) => child === job.seq).map(({ name }) => name).sort()
+    if (names.join() !== had.join()) wrong(`job ${job.seq} depends on ${names.join()}, but knows ${had.join()}`)
+    if (job.waitsFor && !['blocked', 'dead', 'cancelled'].includes(job.state)) wrong(`job ${job.seq} is ${job.state}, and waits for ${job.waitsFor.join()}`)
+    if (job.parents) wrong(`job ${job.seq} is stored with its parents' results`)
+  }
+  for (const { child, name } of parents) if (!now.some(({ seq }) => seq === child)) wrong(`what job ${child} had of ${name} was left behind`)
   // Who is waiting, delayed or active has the turn of its group.
   for (const job of now) if (job.group !== undefined && (job.state === 'waiting' || job.state === 'delayed' || job.state === 'active') && !turns.some((row) => row.position === -Infinity && row.queue === job.queue && row.group === groupOf(job) && row.seq === job.seq)) wrong(`job ${job.seq} is ${job.state} and has no turn in its group`)
   // Who stands elsewhere than its push had put it is found by a note, for as long as it has its turn.

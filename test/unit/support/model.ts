@@ -1,5 +1,5 @@
 /** What a queue is, without storage, transactions or time: a list of jobs. Delays are an hour or nothing, so nothing becomes due by itself. */
-import type { State } from '../../../src/core/job.ts'
+import type { OnParentDead, State } from '../../../src/core/job.ts'
 
 export const HOUR = 3_600_000
 
@@ -9,7 +9,7 @@ export interface PushSpec {
   readonly options: {
     readonly priority?: number; readonly lifo?: boolean; readonly delayMs?: number; readonly ttlMs?: number; readonly maxAttempts?: number
     readonly backoff: { readonly type: 'fixed'; readonly delayMs: number }; readonly removeOnComplete?: boolean; readonly removeOnFail?: boolean
-    readonly group?: string; readonly onGroupDead?: 'hold' | 'continue'
+    readonly group?: string; readonly onGroupDead?: 'hold' | 'continue'; readonly onParentDead?: OnParentDead
   }
 }
 
@@ -35,6 +35,12 @@ export interface ModelJob {
   readonly holds: boolean
   /** A blocked job that is to wait for the clock when it has its turn. */
   later: boolean
+  readonly onParentDead: OnParentDead
+  /** What it has of its parents, by the place they were given in, and those of whom it has nothing. */
+  readonly parents: Array<{ readonly job: ModelJob; result: unknown }>
+  readonly waits: Set<ModelJob>
+  /** A parent's end took it along. */
+  orphan: boolean
   readonly removeOnComplete: boolean
   readonly removeOnFail: boolean
   lease?: ModelLease | undefined
@@ -49,6 +55,8 @@ export class Refused extends Error {
 
 const FINAL: readonly State[] = ['completed', 'cancelled', 'dead']
 
+const hasIt = ({ onParentDead }: ModelJob, state: State): boolean => state === 'completed' || onParentDead === 'run'
+
 export class Model {
   jobs: ModelJob[] = []
   readonly gone: string[] = []
@@ -58,16 +66,20 @@ export class Model {
   user: string | undefined
   /** Who has the turn of each group; each user has groups of their own. */
   readonly turns = new Map<string, ModelJob>()
+  #ended: Array<{ readonly job: ModelJob; readonly state: State }> = []
   #pushed = 0
 
-  push(id: string, { name, data, options: { priority = 0, lifo, delayMs = 0, maxAttempts = 3, backoff, removeOnComplete = false, removeOnFail = false, group, onGroupDead } }: PushSpec): void {
+  push(id: string, { name, data, options: { priority = 0, lifo, delayMs = 0, maxAttempts = 3, backoff, removeOnComplete = false, removeOnFail = false, group, onGroupDead, onParentDead = 'cascade' } }: PushSpec, dependsOn: readonly string[] = []): void {
+    const parents = [...new Set(dependsOn)].map((parent) => this.#find(parent))
+    if (parents.some((parent) => parent.user !== undefined && parent.user !== this.user)) throw new Refused('NOT_FOUND')
     const n = ++this.#pushed
     const job: ModelJob = {
       id, name, data, n, position: lifo ? -n : n, state: 'waiting', priority, maxAttempts, failures: 0, revision: 0, retryMs: backoff.delayMs, removeOnComplete, removeOnFail,
-      user: this.user, group: group === undefined ? undefined : `${group} of ${this.user}`, holds: onGroupDead === 'hold', later: false,
+      user: this.user, group: group === undefined ? undefined : `${group} of ${this.user}`, holds: onGroupDead === 'hold', later: false, onParentDead, parents: dependsOn.map((parent) => ({ job: this.#find(parent), result: undefined })), waits: new Set(parents), orphan: false,
     }
     this.jobs.push(job)
     this.#join(job, delayMs > 0)
+    for (const parent of parents) if (FINAL.includes(parent.state)) this.#told(job, parent, parent.state)
   }
 
   get waiting(): ModelJob[] { return this.in('waiting').sort((a, b) => b.priority - a.priority || a.position - b.position) }
@@ -129,14 +141,45 @@ export class Model {
   }
   retry(id: string, { data, priority, later }: { readonly data?: unknown; readonly priority?: number; readonly later?: boolean }): void {
     const job = this.#find(id, ...FINAL)
+    const left = [...job.waits].map((parent) => ({ parent, state: this.jobs.includes(parent) ? parent.state : 'cancelled' as const }))
+    if (left.some(({ state }) => FINAL.includes(state) && !hasIt(job, state))) throw new Refused('INVALID_STATE')
     if (data !== undefined) { job.data = data; job.revision++ }
     if (priority !== undefined) job.priority = priority
     job.failures = 0
     job.result = undefined
+    job.orphan = false
     this.#join(job, later === true)
+    for (const { parent, state } of left) if (FINAL.includes(state)) this.#told(job, parent, state)
+    for (const child of this.jobs.filter((one) => one.orphan && one.waits.has(job))) {
+      try { this.retry(child.id, {}) } catch (error) { if (!(error instanceof Refused)) throw error }
+    }
+  }
+
+  /** Children are told of what ended in a call, and theirs of what that ended. */
+  settle(): void {
+    while (this.#ended.length > 0) for (const { job, state } of this.#ended.splice(0)) for (const child of this.jobs) this.#told(child, job, state)
   }
 
   // ---- how ----
+
+  #told(child: ModelJob, parent: ModelJob, state: State): void {
+    if (child.state !== 'blocked' || !child.waits.has(parent)) return
+    if (!hasIt(child, state)) {
+      const dies = state === 'dead' && child.onParentDead === 'cascade'
+      child.orphan = true
+      this.#end(child, dies ? 'dead' : 'cancelled', dies && child.removeOnFail)
+      return
+    }
+    child.waits.delete(parent)
+    for (const one of child.parents) if (one.job === parent && state === 'completed') one.result = parent.result
+    this.#free(child)
+  }
+  /** A job that waits neither for parents nor for its turn is free. */
+  #free(job: ModelJob): void {
+    if (job.waits.size > 0 || (job.group !== undefined && this.turns.get(job.group) !== job)) return
+    job.state = job.later ? 'delayed' : 'waiting'
+    if (this.fair && job.group !== undefined) job.position = ++this.#pushed
+  }
 
   #find(id: string, ...states: readonly State[]): ModelJob {
     const job = this.jobs.find((one) => one.id === id)
@@ -158,10 +201,12 @@ export class Model {
   /** A job that has its group's turn, or none, waits for itself; others for their turn. */
   #join(job: ModelJob, later: boolean): void {
     const { group } = job
-    if (Math.abs(job.position) !== job.n && this.turns.get(group ?? '') !== job) job.position = job.n
-    if (group !== undefined && !this.turns.has(group)) this.turns.set(group, job)
+    if ((Math.abs(job.position) !== job.n && this.turns.get(group ?? '') !== job) || (group !== undefined && job.parents.length > 0 && job.position < 0)) job.position = job.n
+    const holder = this.turns.get(group ?? '')
+    const yields = holder !== undefined && holder !== job && holder.state === 'blocked' && job.position < holder.position
+    if (group !== undefined && (!holder || yields)) this.turns.set(group, job)
     job.later = later
-    job.state = group !== undefined && this.turns.get(group) !== job ? 'blocked' : later ? 'delayed' : 'waiting'
+    job.state = job.waits.size > 0 || (group !== undefined && this.turns.get(group) !== job) ? 'blocked' : later ? 'delayed' : 'waiting'
   }
   #leave(job: ModelJob, gone: boolean): void {
     const { group } = job
@@ -169,10 +214,11 @@ export class Model {
     this.turns.delete(group)
     const [next] = this.in('blocked').filter((one) => one.group === group && one !== job).sort((a, b) => a.position - b.position)
     if (!next) return
-    this.#join(next, next.later)
-    if (this.fair) next.position = ++this.#pushed
+    this.turns.set(group, next)
+    this.#free(next)
   }
   #end(job: ModelJob, state: State, gone: boolean): void {
+    if (!FINAL.includes(job.state)) this.#ended.push({ job, state: FINAL.includes(state) ? state : 'cancelled' })
     job.state = state
     job.stop = undefined
     this.#leave(job, gone)
