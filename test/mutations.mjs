@@ -15,6 +15,8 @@ const MUTATIONS = [
   { what: 'a job that comes back is put at the end of its lane', file: 'src/store/lane-view.ts', line: 'const at = row.jobs.findIndex((other) => other.position > job.position)', broken: 'const at = -1' },
   { what: 'pushes do not ask for strict durability', file: 'src/store/committer.ts', line: "? 'strict' : 'relaxed'", broken: "? 'relaxed' : 'relaxed'" },
   { what: 'what was remembered is not checked against the database', file: 'src/store/committer.ts', line: 'remembered ? work.unchanged(remembered) : Promise.resolve(true)', broken: 'Promise.resolve(true)' },
+  { what: 'the end of a job is not told to those that depend on it', file: 'src/store/committer.ts', line: 'await endFamilies(work)', broken: 'void endFamilies' },
+  { what: 'a job may wait for a parent that waits behind it', file: 'src/store/verbs/groups.ts', line: 'if (holder && position < holder.position)', broken: 'if (false)' },
   { what: 'a job that stalled is claimed with its neighbours', file: 'src/store/verbs/claim.ts', line: 'if (job.stalls > 0) break', broken: '' },
 ]
 

@@ -181,6 +181,8 @@ test('the engine in this realm, and handlers in an app-owned worker', async () =
   expect(await here.waitFor(await here.push('q', 'n', 'here'))).toBe('here')
   const there = await openTab(0, freshName(), { worker: () => new Worker(new URL('./serving-worker.ts', import.meta.url), { type: 'module' }) })
   expect(await there.waitFor(await there.push('q', 'double', 21))).toBe(42)
+  const parents = await Promise.all([1, 2].map((n) => there.push('q', 'double', n)))
+  expect(await there.waitFor(await there.push('q', 'sum', 0, { dependsOn: parents }))).toBe(6)
   await expect(there.waitFor(await there.push('q', 'fail', 0, { maxAttempts: 1 }))).rejects.toThrow('in the worker')
 })
 

@@ -1,6 +1,6 @@
 import { serve } from 'holdfast/worker'
 
 serve({
-  queues: { q: { double: (job) => Number(job.data) * 2, fail: () => { throw new Error('in the worker') } } },
+  queues: { q: { double: (job) => Number(job.data) * 2, sum: (_job, { parents }) => Object.values(parents).reduce<number>((sum, n) => sum + Number(n), 0), fail: () => { throw new Error('in the worker') } } },
   concurrency: { q: 4 },
 })

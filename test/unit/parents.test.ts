@@ -1,10 +1,13 @@
 /** SPEC §2, §4, §7, §10: jobs that depend on others. */
 import { openDB } from 'idb'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import type { Job, Queue } from '../../src/index.ts'
 import type { PushOptions } from '../../src/core/push.ts'
 import type { Schema } from '../../src/store/schema.ts'
-import { Q } from './support/store.ts'
+import { idsOf, type IdRun } from '../../src/core/id.ts'
+import { prune, type Ending } from '../../src/store/operations.ts'
+import { faults, forget, freshName, stored } from './support/database.ts'
+import { NOW, proofs, pull, push as storePush, Q, settle, testStore } from './support/store.ts'
 import { tab, tabs, until } from './support/tabs.ts'
 
 const NOBODY = '01890000-0000-7000-8000-0000000fffff'
@@ -247,6 +250,36 @@ describe('the end of a parent', () => {
     expect(await queue.removeAll({})).toEqual({ done: 5, refused: [] })
     expect((await queue.list()).jobs).toEqual([])
     await sound(queue)
+  })
+})
+
+describe('what is forgotten', () => {
+  const DAY = 86_400_000
+  it('of a child goes with it; a dead parent stays for as long as a child does', async () => {
+    const name = freshName()
+    let now = NOW
+    const store = testStore(name, { now: () => now })
+    onTestFinished(async () => { await store.close(); await forget(name) })
+    const { submit } = store.committer
+    const pushed = async (data: string, dependsOn: readonly string[] = []): Promise<string> => idsOf(await submit({ ...storePush('n', data, { maxAttempts: 1, dependsOn }), alone: true }) as IdRun)[0]!
+    const settled = async (event: Ending['event']): Promise<unknown> => submit(settle(proofs(await submit(pull(1))).map((held) => ({ ...held, event }))))
+    const forgotten = async (): Promise<string[]> => {
+      await submit({ alone: true, run: (work) => prune(work, Q) })
+      const rows = await stored(name)
+      expect(faults(rows)).toEqual([])
+      return [...rows.dead, ...rows.archives.flatMap(({ jobs }) => jobs)].map(({ data }) => String(data))
+    }
+    await pushed('child of one', [await pushed('one')])
+    await settled({ type: 'complete', result: 1 })
+    await settled({ type: 'complete' })
+    now += DAY
+    expect(await forgotten()).toEqual([])
+    await pushed('child of two', [await pushed('two')])
+    await settled({ type: 'fail', error: { name: 'Error', message: 'broken' }, owner: 'page', random: 0 })
+    now += 90 * DAY
+    expect(await forgotten()).toEqual(['two'])
+    expect(await forgotten()).toEqual([])
+    expect((await stored(name)).parents).toEqual([])
   })
 })
 

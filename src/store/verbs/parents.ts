@@ -6,7 +6,7 @@ import { LIMITS } from '../../core/limits.ts'
 import { present } from '../../core/present.ts'
 import { seqOf } from '../../core/seq.ts'
 import { transition } from '../../core/transition.ts'
-import { hasEnded, leave, locate, notFound } from '../rooms.ts'
+import { hasEnded, leave, locate, notFound, type Place } from '../rooms.ts'
 import type { Work } from '../work.ts'
 import { settleOutcome } from './end.ts'
 import { hasTurn, release } from './groups.ts'
@@ -18,14 +18,16 @@ export const isAwaited = (work: Work, seq: number): boolean => seq <= (work.meta
 
 export const hasChildren = async (work: Work, { seq }: Job): Promise<boolean> => isAwaited(work, seq) && (await work.tx.keysBy('parents', 'parent', seq, 1)).length > 0
 
-/** Those that a new job depends on, each once. Needs a transaction of its own. */
-export function parentsOf(work: Work, { dependsOn = {}, user }: Job): Promise<Job[]> {
+/** Those that a new job depends on, each once; `known`: those that were looked up. Needs a transaction of its own. */
+export function parentsOf(work: Work, { dependsOn = {}, user }: Job, known: Map<string, Promise<Place | undefined>>): Promise<Job[]> {
   return Promise.all([...new Set(Object.values(dependsOn))].map(async (id) => {
     const seq = seqOf(id) ?? -1
-    const place = await locate(work.tx, seq)
+    const looking = known.get(id) ?? locate(work.tx, seq)
+    known.set(id, looking)
+    const job = (await looking)?.job
     // Somebody else's is none for this one.
-    if (place?.job.id !== id || (place.job.user !== undefined && place.job.user !== user)) throw notFound(id, seq < work.meta.next)
-    return place.job
+    if (job?.id !== id || (job.user !== undefined && job.user !== user)) throw notFound(id, seq < work.meta.next)
+    return job
   }))
 }
 

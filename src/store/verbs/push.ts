@@ -21,12 +21,13 @@ export async function push(work: Work, queue: string, items: readonly NewJob[]):
   const idOf = idMaker(ms, random)
   const waiting: Job[] = []
   const elsewhere = { delayed: 0, blocked: 0 }
+  const known: Parameters<typeof parentsOf>[2] = new Map()
   const families: Array<readonly [child: number, parents: readonly Job[]]> = []
   let best = -Infinity
   for (const [i, item] of items.entries()) {
     const plain = createJob(queue, item, row.settings.defaults ?? NO_OPTIONS, first + i, idOf(first + i), work.now)
     const made = user === undefined ? plain : { ...plain, user }
-    const parents = made.dependsOn && await parentsOf(work, made)
+    const parents = made.dependsOn && await parentsOf(work, made, known)
     const placed = made.group === undefined ? made : await joinGroup(work, made)
     const job = parents ? bear(work, placed, parents) : placed
     if (parents) families.push([job.seq, parents])
