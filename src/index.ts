@@ -4,11 +4,11 @@ import type { Method } from './door/protocol.ts'
 import type { Claim, Ends } from './door/pulled.ts'
 import { optionsOf } from './door/options.ts'
 import { outgoing } from './door/outgoing.ts'
-import { snapshot } from './door/snapshot.ts'
+import { snapshot, Uncopied } from './door/snapshot.ts'
 import { textOf } from './door/text.ts'
 import { HoldfastError, invalid } from './core/errors.ts'
 import { idsOf, type IdRun } from './core/id.ts'
-import type { OpenOptions, Queue, QueueMap } from './queue.ts'
+import type { OpenOptions, Queue, QueueEvent, QueueMap } from './queue.ts'
 
 const open = new Map<string, { readonly client: Client; readonly options: OpenOptions; users: number }>()
 
@@ -93,8 +93,8 @@ export function createQueue<M extends QueueMap = QueueMap>(name: string, options
       return only(await use().call<IdRun>('push', undefined, made instanceof Promise ? await made : made))
     },
     async waitFor(id, waitOptions) {
-      const { signal, timeoutMs } = optionsOf(waitOptions, 'options', 'signal', 'timeoutMs')
-      return use().callUntil(signal, timeoutMs, 'waitFor', snapshot('id', id), snapshot('options.timeoutMs', timeoutMs))
+      const client = use()
+      return (await import('./door/wait-for.ts')).waitUntil(client, snapshot('id', id), waitOptions)
     },
     cancel: forward('cancel', 'id', 'options'), promote: forward('promote', 'id'), remove: forward('remove', 'id'), retryAll: forward('retryAll', 'filter'), removeAll: forward('removeAll', 'filter'),
     update: forward('update', 'id', 'patch'), retry: forward('retry', 'id', 'edit'),
@@ -105,17 +105,28 @@ export function createQueue<M extends QueueMap = QueueMap>(name: string, options
     reset: async () => (await maintenance()).resetDatabase(name),
     storage: async (storageOptions) => (await maintenance()).storageHealth(use(), storageOptions),
     on: (type, listener) => use().on(type, listener),
-    // Begun by the first `next()`, as a generator is.
-    async* events(eventsOptions) { yield* (await import('./door/event-stream.ts')).eventStream(use(), eventsOptions) },
+    async* events(eventsOptions) {
+      const heard: QueueEvent[] = []
+      let wake = (): void => {}
+      // At once, not only when the rest is loaded.
+      const off = use().on('*', (event) => { heard.push(event); wake() })
+      try { yield* (await import('./door/event-stream.ts')).eventStream(heard, (call) => { wake = call }, use().closed, eventsOptions) } finally { off() }
+    },
     async close(closeOptions) {
       const { drainMs = 0 } = optionsOf(closeOptions, 'options', 'drainMs')
-      if (!Number.isFinite(drainMs) || drainMs < 0) throw invalid('options.drainMs', 'must be a number of ms, 0 or more')
+      if (!(drainMs >= 0)) throw invalid('options.drainMs', 'must be a number of ms, 0 or more')
       if (closed) return
       closed = true
       if (client) await closeClient(name, client, drainMs)
     },
   }
+  for (const [method, call] of Object.entries(handle)) if (typeof call === 'function' && method !== 'on' && method !== 'events') Object.assign(handle, { [method]: (...args: readonly never[]) => (call as (...args: readonly never[]) => Promise<unknown>)(...args).catch(told) })
   return handle as unknown as Queue<M>
+}
+
+/** What was refused, with its reason. */
+async function told(error: unknown): Promise<never> {
+  throw error instanceof Uncopied ? (await import('./door/uncopied.ts')).explained(error) : error
 }
 
 /** The id of a push of one. */

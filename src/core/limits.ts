@@ -1,6 +1,7 @@
 /** What may come in, and how big. Every refusal names the field, the limit and what was there. */
 import { invalid } from './errors.ts'
-import { DEEPEST, pathTo } from './clone.ts'
+import { DEEPEST } from './clone.ts'
+import { pathTo } from './uncloneable.ts'
 
 export const LIMITS = {
   queueName: 256, jobName: 1024, data: 1_048_576, binary: 268_435_456, metadata: 65_536, tags: 32, parents: 100, depth: 100, tag: 128, group: 1024, user: 1024, step: 1024, result: 1_048_576,

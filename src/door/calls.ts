@@ -1,5 +1,6 @@
 /** The calls a page may make: each checks what it is given, asks the engine or the store, and leaves its answer as a receipt. */
 import { queueFor } from '../core/body.ts'
+import { checkEvent } from '../core/event.ts'
 import { isHoldfastError, toEnvelope } from '../core/envelope.ts'
 import { HoldfastError, invalid } from '../core/errors.ts'
 import type { IdRun } from '../core/id.ts'
@@ -166,8 +167,7 @@ export function createCalls({ engine, hooks, clock, connectivity, client, say, p
       return commit(call, { run: (work) => operations.storeStep(work, held, step, value) })
     },
 
-    async waitFor(call, id: string, timeoutMs?: number) {
-      if (timeoutMs !== undefined) rules.checkWait('options.timeoutMs', timeoutMs)
+    async waitFor(call, id: string) {
       const seq = checkedSeq(id)
       const job = await engine.waitFor(id, waiting(call).signal)
       if (job.state === 'completed') return job.result
@@ -233,6 +233,7 @@ export function createCalls({ engine, hooks, clock, connectivity, client, say, p
     stopProcessor: (_call, id: string) => engine.stopProcessor(id),
     idle: (_call, id: string) => engine.idle(id),
 
+    listen(_call, type: unknown) { if (type !== '*') checkEvent('type', type) },
     storage: () => engine.health(),
 
     async close(_call, drainMs: number) {

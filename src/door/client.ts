@@ -1,6 +1,5 @@
 /** The page's side of the door: one worker a queue, replaced when it dies; calls that survive it; handlers that run here. */
 import { transfer, wrap, type Remote } from 'comlink'
-import { isEvent } from '../core/event.ts'
 import { fromEnvelope, HoldfastError, invalid } from '../core/errors.ts'
 import { systemClock as clock } from '../platform/clock.ts'
 import { ownerLock } from '../core/owner.ts'
@@ -24,8 +23,8 @@ interface Link { readonly port: MessagePort; readonly end: () => void }
 
 export interface Client {
   call<T>(method: Method, ...args: readonly unknown[]): Promise<T>
-  /** Stops waiting for a call, which is then rejected with `error`. */
-  callUntil<T>(signal: AbortSignal | undefined, timeoutMs: number | undefined, method: Method, ...args: readonly unknown[]): Promise<T>
+  /** The same as a call that may be given up. */
+  begin(method: Method, ...args: readonly unknown[]): { readonly answer: Promise<unknown>; forget(): void }
   process(queue: string, handlers: Handler<never> | Readonly<Record<string, Handler<never>>>, options?: ProcessOptions): Promise<Processor>
   /** What was pulled here; a promise until it is loaded. */
   pulled(): Pulled | Promise<Pulled>
@@ -269,19 +268,10 @@ export function createClient(name: string, options: OpenOptions): Client {
     closed: watching.signal,
     call: <T>(method: Method, ...args: readonly unknown[]) => request(method, args) as Promise<T>,
 
-    async callUntil<T>(signal: AbortSignal | undefined, timeoutMs: number | undefined, method: Method, ...args: readonly unknown[]) {
-      const late = new AbortController()
-      if (signal && !(signal instanceof AbortSignal)) throw invalid('options.signal', 'must be an AbortSignal')
-      const stop = AbortSignal.any(signal ? [signal, late.signal] : [late.signal])
-      stop.throwIfAborted()
-      // What is no time is refused by the worker.
-      const cancel = timeoutMs === undefined || !(timeoutMs > 0) ? undefined : clock.after(timeoutMs, () => { late.abort(new HoldfastError('TIMEOUT', `Nothing within ${timeoutMs} ms`)) })
-      const stopped = new Promise<never>((_resolve, reject) => { stop.addEventListener('abort', () => { reject(stop.reason as Error) }) })
+    begin(method, ...args) {
       let id = 0
-      try { return await Promise.race([request(method, args, (given) => { id = given }) as Promise<T>, stopped]) } finally {
-        cancel?.()
-        if (calls.has(id)) { settle(id, { value: undefined }); say({ t: 'forget', id }) }
-      }
+      const answer = request(method, args, (given) => { id = given })
+      return { answer, forget() { if (calls.has(id)) { settle(id, { value: undefined }); say({ t: 'forget', id }) } } }
     },
 
     async process(queue, handlers, processOptions) {
@@ -295,11 +285,12 @@ export function createClient(name: string, options: OpenOptions): Client {
 
     on(type, listener) {
       if (typeof listener !== 'function') throw invalid('listener', 'must be a function')
-      if (!isEvent(type)) throw invalid('type', `is no event (got ${String(type)})`)
       const set = listeners.get(type) ?? new Set()
       listeners.set(type, set)
       set.add(listener)
       if (link) say({ t: 'listen', on: true })
+      // Only the worker knows what events there are: an error that nobody can catch, as of a listener.
+      request('listen', [type]).catch((error: HoldfastError) => { if (error.code === 'VALIDATION') reportError(error) })
       return () => {
         set.delete(listener)
         if (set.size === 0) listeners.delete(type)

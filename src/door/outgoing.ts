@@ -17,7 +17,7 @@ export function outgoing(input: string | URL | Request, init?: FetchInit, fetchO
   try { url = new URL(at, base).href } catch { throw invalid('url', `is not a URL (got ${String(at)})`) }
   const options = snapshot('options', fetchOptions)
   const named = Object(headers) as Headers
-  const http = { url, text, base, refs: refs.mark, method, headers: snapshot('init.headers', Symbol.iterator in named ? [...named] : named === headers ? Object.entries(named) : [headers].slice(headers === undefined ? 1 : 0)), unknown: Object.keys(unknown), credentials: asked?.credentials }
+  const http = { url, text, base, refs: refs.mark, method, headers: snapshot('init.headers', Symbol.iterator in named ? [...named] : named === headers ? Object.entries(named) : headers === undefined ? [] : [headers]), unknown: Object.keys(unknown), credentials: asked?.credentials }
   const made = (body: FetchInput['http']['body'], data?: unknown): FetchInput => ({ data, options, http: { ...http, body } })
   if (json !== undefined) return made(body == null ? 'json' : 'both', snapshot('init.json', json, asJson))
   if (body instanceof FormData) return made('form', [...body])

@@ -1,9 +1,18 @@
-import { copyOf } from '../core/clone.ts'
-import { HoldfastError } from '../core/errors.ts'
+import { DEEPEST, isDeeper } from '../core/clone.ts'
 
-/** A copy made now, so that what the caller changes later does not count. Names what cannot be copied. */
-export function snapshot<T>(field: string, value: T, copy: <V>(value: V) => V = structuredClone): T {
-  const made = copyOf(field, value, copy)
-  if ('copy' in made) return made.copy
-  throw new HoldfastError('VALIDATION', `${made.wrong}, which cannot be ${copy === structuredClone ? 'stored: see structuredClone()' : 'said in JSON'}`, { field }, made.cause)
+export type Copy = <V>(value: V) => V
+
+/** Refused; what of it is at fault `uncopied.ts` says, which is loaded then. */
+export class Uncopied extends Error {
+  constructor(readonly field: string, readonly value: unknown, readonly copy: Copy) { super(field) }
+}
+
+/** A copy made now, so that what the caller changes later does not count. */
+export function snapshot<T>(field: string, value: T, copy: Copy = structuredClone): T {
+  if (typeof value !== 'object' && typeof value !== 'function' && typeof value !== 'symbol') return value
+  try {
+    const made = copy(value)
+    if ((made !== null || value === null) && !isDeeper(made, DEEPEST)) return made
+  } catch { /* told below */ }
+  throw new Uncopied(field, value, copy)
 }

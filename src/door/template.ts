@@ -2,7 +2,7 @@
 import { invalid } from '../core/errors.ts'
 import { parentIds } from '../core/family.ts'
 import { parentOf, placesIn } from '../core/fill.ts'
-import { pathTo } from '../core/clone.ts'
+import { pathTo } from '../core/uncloneable.ts'
 import type { HttpRef, HttpRequest } from '../core/job.ts'
 import { originOf } from '../core/lane.ts'
 import type { PushOptions } from '../core/push.ts'

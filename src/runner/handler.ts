@@ -1,5 +1,5 @@
 /** A user's handler as an attempt: what it is given, and what its end means. */
-import { copyOf } from '../core/clone.ts'
+import { copyOf } from '../core/uncloneable.ts'
 import type { HoldfastError } from '../core/errors.ts'
 import { cut, LIMITS } from '../core/limits.ts'
 import { checkPercent, checkStep } from '../core/rules.ts'

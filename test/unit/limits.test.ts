@@ -1,11 +1,13 @@
 /** SPEC §3: what may come in, and how big; each refusal names field, limit and actual. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { isDeeper, uncloneable } from '../../src/core/clone.ts'
+import { isDeeper } from '../../src/core/clone.ts'
 import { HoldfastError } from '../../src/core/errors.ts'
 import { byteLength, checkName, checkQueue, checkSize, cut, LIMITS, measure } from '../../src/core/limits.ts'
 import { checkFilter, checkList, checkPatch, checkPull, checkPushOptions, checkSettings } from '../../src/core/rules.ts'
-import { snapshot } from '../../src/door/snapshot.ts'
+import { uncloneable } from '../../src/core/uncloneable.ts'
+import { snapshot, Uncopied } from '../../src/door/snapshot.ts'
+import { explained } from '../../src/door/uncopied.ts'
 import { systemClock } from '../../src/platform/clock.ts'
 import { describeError } from '../../src/runner/outcome.ts'
 import { handlerAttempt } from '../../src/runner/handler.ts'
@@ -15,7 +17,8 @@ import { anyText } from './support/text.ts'
 
 /** What a check threw; fails when it let the value pass. */
 function refusal(check: () => unknown): HoldfastError {
-  try { check() } catch (error) {
+  try { check() } catch (thrown) {
+    const error = thrown instanceof Uncopied ? explained(thrown) : thrown
     expect(error).toBeInstanceOf(HoldfastError)
     expect(error).toMatchObject({ code: 'VALIDATION', name: 'ValidationError' })
     return error as HoldfastError
