@@ -31,10 +31,7 @@ export function fillToken(token: HTMLElement, job: Job, look: Look, figure = '')
   setText(name, shortName(mailOf(job)))
   setText(number, figure)
   const label = describe(job)
-  if (button.getAttribute('aria-label') !== label) {
-    button.setAttribute('aria-label', label)
-    button.title = label
-  }
+  if (button.title !== label) button.title = label
 }
 
 function describe(job: Job): string {

@@ -219,7 +219,7 @@ describe('Harbour Mail', () => {
     await first.focus()
     expect(await page.locator('#follow').innerText()).toMatch(/reset-password to june@harbour\.example\s+waiting for/)
     await page.keyboard.press('ArrowLeft')
-    expect(await page.evaluate(() => document.activeElement?.getAttribute('aria-label'))).toBe('welcome-email to june@harbour.example, waiting')
+    expect(await page.evaluate(() => document.activeElement?.getAttribute('title'))).toBe('welcome-email to june@harbour.example, waiting')
     expect(await channel(page, 'waiting').locator('button[tabindex="0"]').count()).toBe(1)
 
     expect(await page.getByRole('radiogroup', { name: 'Requests that fail' }).getByRole('radio').count()).toBe(3)
