@@ -215,7 +215,8 @@ describe('Harbour Mail', () => {
     await press(page, 'Reset password', ONE)
     await counted(page, 'waiting', 2)
 
-    const first = button(page, 'reset-password to june@harbour.example, waiting, priority 10')
+    const first = page.getByTitle('reset-password to june@harbour.example, waiting, priority 10', { exact: true })
+    expect(await first.ariaSnapshot()).toMatch(/button "reset june"/)
     await first.focus()
     expect(await page.locator('#follow').innerText()).toMatch(/reset-password to june@harbour\.example\s+waiting for/)
     await page.keyboard.press('ArrowLeft')
