@@ -17,9 +17,9 @@ const NAME = /^[A-Za-z0-9._-]{1,256}$/
 /** Options with their defaults. What they say the engine checks. */
 function checked(name: string, options: OpenOptions): OpenOptions {
   if (typeof name !== 'string' || !NAME.test(name)) throw invalid('name', 'must be 1 to 256 of A-Z a-z 0-9 . _ -')
-  const { worker, durability = 'strict', http, network } = optionsOf(options, 'options', 'worker', 'durability', 'http', 'network')
+  const { worker, durability = 'strict', http, network, claims = true } = optionsOf(options, 'options', 'worker', 'durability', 'http', 'network', 'claims')
   if (worker !== undefined && worker !== false && typeof worker !== 'function' && typeof (worker as Worker | null)?.postMessage !== 'function') throw invalid('options.worker', 'must be a Worker, a function or false')
-  return { worker, durability, http, network } as OpenOptions
+  return { worker, durability, http, network, claims } as OpenOptions
 }
 
 /** One client a name and page: opening it twice shares the worker. */
@@ -32,7 +32,7 @@ function clientOf(name: string, given: OpenOptions): Client {
     open.set(name, { client, options, users: 1 })
     return client
   }
-  for (const key of ['worker', 'durability', 'http', 'network'] as const) if (known.options[key] !== options[key] && (key === 'worker' || options[key])) throw invalid(`options.${key}`, `differs from what ${name} was opened with here`)
+  for (const key of ['worker', 'durability', 'http', 'network', 'claims'] as const) if (known.options[key] !== options[key] && (key === 'worker' || key === 'claims' || options[key])) throw invalid(`options.${key}`, `differs from what ${name} was opened with here`)
   known.users++
   return known.client
 }

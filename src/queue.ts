@@ -314,6 +314,8 @@ export interface OpenOptions {
   readonly worker?: Worker | (() => Worker) | false
   /** Whether commits wait for the device (`strict`, default) or only for the browser (`relaxed`). */
   readonly durability?: 'strict' | 'relaxed'
+  /** `false`: this page pushes, looks and waits, but runs nothing: it sends no requests, and `process` and `pull` are refused. Default true. */
+  readonly claims?: boolean
 }
 
 export type { Attempt, Backoff, Job, PushOptions, State }

@@ -85,7 +85,7 @@ export const checkSettings = shape({ defaults: shape(defaultRules), concurrency:
 /** A function crosses as 0. */
 const call: Rule = (field, value) => { if (value !== 0) throw wrong(field, 'a function', value) }
 export const checkOpen = shape({
-  durability: oneOf('strict', 'relaxed'), http: shape({ beforeSend: call, classify: call, onUnauthorized: call }),
+  durability: oneOf('strict', 'relaxed'), claims: boolean, http: shape({ beforeSend: call, classify: call, onUnauthorized: call }),
   network: shape({ probe: (field, value) => { if (value !== 0 && typeof value !== 'string') throw wrong(field, 'a URL or a function', value) } }),
 })
 export const checkPatch = shape({ data: anything, priority: pushRules.priority, runAt: TIME })

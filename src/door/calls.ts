@@ -32,6 +32,8 @@ export interface CallsOptions {
   readonly hooks: readonly HookName[]
   /** The page that calls, as an owner of leases. */
   readonly client: string
+  /** Whether it may take jobs to run. */
+  readonly claims: boolean
   readonly say: (message: ToCaller) => void
   /** Where the handlers of a processor of the page are. */
   readonly port: (processor: string) => Port
@@ -56,7 +58,7 @@ const RESTING = STATES.filter((state) => state !== 'active')
 const STOP_MS = 5000
 const LOOK_MS = 50
 
-export function createCalls({ engine, hooks, clock, connectivity, client, say, port, requests, leave }: CallsOptions): Calls {
+export function createCalls({ engine, hooks, clock, connectivity, client, claims, say, port, requests, leave }: CallsOptions): Calls {
   const { space, store: { connection, committer } } = engine
 
   /** An operation whose answer is kept as a receipt. */
@@ -98,6 +100,8 @@ export function createCalls({ engine, hooks, clock, connectivity, client, say, p
     return { done, refused }
   }
 
+  const mayClaim = (): void => { if (!claims) throw invalid('options.claims', 'is false: this page runs no jobs') }
+
   const waits = new Map<number, AbortController>()
   const waiting = (call: number): AbortController => {
     const stop = new AbortController()
@@ -121,6 +125,7 @@ export function createCalls({ engine, hooks, clock, connectivity, client, say, p
     },
 
     async pull(call, queue: string, count: number, options: { leaseMs?: number; waitMs?: number } = {}) {
+      mayClaim()
       limits.checkQueue(queue)
       rules.integer(1, limits.LIMITS.pull)('count', count)
       rules.checkPull('options', options)
@@ -243,6 +248,7 @@ export function createCalls({ engine, hooks, clock, connectivity, client, say, p
   }
 
   function process({ id, queue, names, options, paused }: ProcessorWish): Promise<void> {
+    mayClaim()
     limits.checkQueue(queue)
     rules.shape({ concurrency: rules.integer(1, 10_000) })('options', options)
     for (const job of names ?? []) limits.checkName('handler', job, limits.LIMITS.jobName)

@@ -87,9 +87,11 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
   const engine = createEngine({
     hooks, probe, name, client, own, durability: options.durability, factory: indexedDB, clock, locks, connectivity, estimate: browserEstimate, channel: broadcastChannel, random: Math.random, token,
     generation: hello.generation, generated(generation) { say({ t: 'generation', generation }) },
-    requests(queues) { for (const queue of queues) void local.requests(queue) }, hear(events) { say({ t: 'events', events }) },
+    requests(queues) { for (const queue of queues) void requests(queue) }, hear(events) { say({ t: 'events', events }) },
   })
   const local = createLocal(engine, own, clock, connectivity, hooks)
+  const { claims = true } = options
+  const requests = claims ? local.requests : () => Promise.resolve()
   const { replies, receipts } = await settledReplies(engine.store.connection, hello.unsettled)
   engine.store.committer.restore(receipts)
   engine.network.start()
@@ -112,7 +114,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
   }
   let stopping: Promise<void> | undefined
   const leave = (): Promise<void> => stopping ??= stop()
-  const calls = createCalls({ engine, hooks: hooks.names, clock, connectivity, client, say, port, requests: local.requests, leave })
+  const calls = createCalls({ engine, hooks: hooks.names, clock, connectivity, client, claims, say, port, requests, leave })
 
   await Promise.all(hello.processors.map(calls.process))
 

@@ -60,7 +60,7 @@ export interface Hello {
   /** The page as an owner of leases; it holds the lock of this name. */
   readonly client: string
   /** As they were given, functions as 0: they are called by `hook`. */
-  readonly options: { readonly durability: 'strict' | 'relaxed'; readonly http?: Readonly<Partial<Record<HookName, 0>>>; readonly network?: { readonly probe?: string | 0 } }
+  readonly options: { readonly durability: 'strict' | 'relaxed'; readonly claims?: boolean; readonly http?: Readonly<Partial<Record<HookName, 0>>>; readonly network?: { readonly probe?: string | 0 } }
   /** What relative URLs are relative to. */
   readonly page: string
   readonly online: boolean

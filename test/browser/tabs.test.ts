@@ -128,3 +128,17 @@ test('the jobs of a closed tab go to another at once', async () => {
     await new Promise((resolve) => { setTimeout(resolve, 200) })
   }
 })
+
+test('a tab that does not claim pushes and waits, but runs nothing and sends nothing', async () => {
+  const name = freshName()
+  const idle = await openTab(1, name, { claims: false })
+  await expect(idle.process('q', () => 1)).rejects.toMatchObject({ code: 'VALIDATION', details: { field: 'options.claims' } })
+  await expect(idle.pull('q')).rejects.toMatchObject({ code: 'VALIDATION', details: { field: 'options.claims' } })
+  const [job, request] = [await idle.push('q', 'n', 'x'), await idle.fetch(location.href, { method: 'HEAD' })]
+  await new Promise((resolve) => { setTimeout(resolve, 700) })
+  expect((await idle.stats()).counts).toMatchObject({ waiting: 2, active: 0, completed: 0 })
+  const busy = await openTab(2, name)
+  await busy.process('q', () => 'done')
+  expect(await idle.waitFor(job, { timeoutMs: 5000 })).toBe('done')
+  expect(await idle.waitFor(request, { timeoutMs: 5000 })).toMatchObject({ status: 200 })
+})

@@ -106,7 +106,7 @@ async function openHost({ world, database, name, execute, watched, fetch, signIn
     giveBack() { say({ t: 'giveBack', processor }) },
     settled(keys) { say({ t: 'settled', processor, keys }) },
   })
-  const calls = createCalls({ engine, hooks: hooks.names, clock, connectivity, client, say, port, requests, leave: engine.close })
+  const calls = createCalls({ engine, claims: true, hooks: hooks.names, clock, connectivity, client, say, port, requests, leave: engine.close })
   await Promise.all(processors.map(calls.process))
   const host: Host = {
     engine,
