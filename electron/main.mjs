@@ -1,35 +1,56 @@
-// The demo as a desktop app: the page of dist-demo/ at app://holdfast/. The origin is the identity of the data: it never changes.
-import { app, BrowserWindow, net, protocol } from 'electron'
-import { join, sep } from 'node:path'
-import { fileURLToPath, pathToFileURL } from 'node:url'
+// @ts-check
+// Harbour Mail as a desktop app: the demo's page in windows, its mails and its Node jobs in the background.
+import { app, dialog, Menu, Notification } from 'electron'
+import { readdir } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { main } from 'holdfast/electron/main'
 
-const home = 'app://holdfast/'
-const pages = fileURLToPath(new URL('../dist-demo', import.meta.url))
-const policy = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; worker-src 'self' blob:; connect-src 'self' http://127.0.0.1:4040"
+const path = (/** @type {string} */ relative) => fileURLToPath(new URL(relative, import.meta.url))
 
-protocol.registerSchemesAsPrivileged([
-  { scheme: 'app', privileges: { standard: true, secure: true, supportFetchAPI: true, corsEnabled: true, stream: true } },
-])
-app.enableSandbox()
-// Two processes on one profile would fight over the database.
-if (!app.requestSingleInstanceLock()) app.quit()
-app.on('second-instance', () => BrowserWindow.getAllWindows()[0]?.focus())
-app.on('window-all-closed', () => app.quit())
-app.on('web-contents-created', (_, contents) => {
-  contents.on('will-navigate', (event) => event.url.startsWith(home) || event.preventDefault())
-  contents.setWindowOpenHandler(({ url }) => ({ action: url.startsWith(home) ? 'allow' : 'deny' }))
+const queue = main({
+  name: 'harbour-mail',
+  host: 'holdfast',
+  pages: path('../dist-desktop'),
+  dev: process.env.HOLDFAST_DEV,
+  connect: ['http://127.0.0.1:4040'],
+  window: { useContentSize: true },
+  tray: { icon: path('./tray.png'), items: [{ label: 'Hash a folder…', click: () => void hashFolder() }] },
 })
+queue.handle('files', new URL('./hash.mjs', import.meta.url), { concurrency: 2 })
+queue.on('dead', ({ name, error }) => {
+  new Notification({ title: `${name} needs a decision`, body: error?.message ?? 'It cannot succeed by itself.' }).on('click', () => queue.open()).show()
+})
+
 void app.whenReady().then(() => {
-  protocol.handle('app', serve)
-  const window = new BrowserWindow({ width: 1280, height: 800, useContentSize: true, webPreferences: { sandbox: true, contextIsolation: true } })
-  return window.loadURL(home)
+  Menu.setApplicationMenu(menu())
+  queue.open()
 })
 
-/** @param {Request} request */
-async function serve({ url }) {
-  const { host, pathname } = new URL(url)
-  const file = join(pages, decodeURIComponent(pathname === '/' ? '/index.html' : pathname))
-  const found = host === 'holdfast' && file.startsWith(pages + sep) && await net.fetch(pathToFileURL(file).href).catch(() => false)
-  if (!found) return new Response('not found', { status: 404 })
-  return new Response(found.body, { headers: { 'content-type': found.headers.get('content-type'), 'content-security-policy': policy } })
+/** Each file is a job, in a process of Node; the page shows how far they are. */
+async function hashFolder() {
+  const { filePaths: [folder] } = await dialog.showOpenDialog({ properties: ['openDirectory'] })
+  if (folder === undefined) return
+  const files = await readdir(folder, { recursive: true, withFileTypes: true })
+  const items = files.filter((file) => file.isFile()).map((file) => ({ name: 'hash', data: { path: join(file.parentPath, file.name), to: basename(file.name) } }))
+  await queue.pushMany('files', items)
+}
+
+function menu() {
+  const canStartAtLogin = process.platform !== 'linux'
+  return Menu.buildFromTemplate([
+    ...(process.platform === 'darwin' ? [{ role: /** @type {const} */ ('appMenu') }] : []),
+    { label: 'Queue', submenu: [
+      { label: 'Hash a folder…', click: () => void hashFolder() },
+      { label: 'Open', accelerator: 'CmdOrCtrl+N', click: () => { queue.open('/') } },
+      { type: 'separator' },
+      // Electron knows of it on macOS and Windows only.
+      { label: 'Start at login', type: 'checkbox', visible: canStartAtLogin, checked: canStartAtLogin && app.getLoginItemSettings().openAtLogin, click: ({ checked }) => { app.setLoginItemSettings({ openAtLogin: checked }) } },
+      { type: 'separator' },
+      { role: 'quit' },
+    ] },
+    { role: 'editMenu' },
+    { role: 'viewMenu' },
+    { role: 'windowMenu' },
+  ])
 }

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { rolldown } from 'rolldown'
 import { bundleServiceWorker, bundleWorker, inlineWorker } from './builtin-worker.mjs'
+import { bundleElectron, bundleRenderer } from './electron-bundles.mjs'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
 const dist = join(root, 'dist')
@@ -16,6 +17,8 @@ rmSync(dist, { recursive: true, force: true })
 await scripts('index', 'src/index.ts')
 await scripts('serve', 'src/worker.ts')
 await scripts('service-worker-page', 'src/service-worker-page.ts')
+for (const { file, code } of await bundleElectron()) writeFileSync(join(dist, file), code)
+writeFileSync(join(dist, 'electron-renderer.js'), await bundleRenderer())
 writeFileSync(join(dist, 'service-worker.js'), await bundleServiceWorker())
 writeFileSync(join(dist, 'worker.js'), await bundleWorker())
 declarations()
@@ -44,6 +47,9 @@ function declarations() {
   if (status !== 0) process.exit(status ?? 1)
   // tsc leaves the sources' `.ts` in the declarations' imports.
   const types = join(dist, 'types')
+  // A CommonJS file has types of its own kind; this one exports nothing.
+  rmSync(join(types, 'electron/preload.d.ts'))
+  writeFileSync(join(types, 'electron/preload.d.cts'), 'export {}\n')
   for (const file of readdirSync(types, { recursive: true, encoding: 'utf8' })) {
     if (!file.endsWith('.d.ts')) continue
     const path = join(types, file)
