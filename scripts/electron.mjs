@@ -19,8 +19,10 @@ await vite?.listen()
 const server = spawn(process.execPath, ['demo/server/main.mjs'], { cwd, stdio: 'inherit' })
 const env = { ...process.env, ...(vite && { HOLDFAST_DEV: vite.resolvedUrls?.local[0] ?? '' }) }
 const app = spawn(command, [...args, 'electron/main.mjs', ...rest], { cwd, env, stdio: 'inherit', shell: process.platform === 'win32' })
-for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM'])) process.on(signal, () => { app.kill() })
-app.on('exit', (code) => {
+app.on('exit', (code) => { process.exit(code ?? 1) })
+// Vite ends this process by itself when it is told to stop.
+for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM'])) process.on(signal, () => { process.exit(1) })
+process.on('exit', () => {
+  app.kill()
   server.kill()
-  process.exit(code ?? 1)
 })

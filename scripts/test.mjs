@@ -19,6 +19,7 @@ single('build')
 project('unit')
 project('browser')
 project('system')
+project('electron', electronRunner())
 rmSync(reports, { recursive: true, force: true })
 
 if (sum.passed + sum.failed === 0) sum.failed = 1
@@ -26,9 +27,13 @@ console.log(`${sum.passed} passed, ${sum.failed} failed${sum.skipped > 0 ? `, ${
 process.exitCode = sum.failed > 0 ? 1 : 0
 
 /** @param {string[]} args */
-function npm(...args) {
-  console.log(`\n> npm ${args.join(' ')}`)
-  return spawnSync('npm', args, { cwd: root, stdio: 'inherit', shell: process.platform === 'win32' }).status === 0
+const npm = (...args) => run('npm', ...args)
+
+/** @param {string[]} command */
+function run(...command) {
+  const [program = '', ...args] = command
+  console.log(`\n> ${command.join(' ')}`)
+  return spawnSync(program, args, { cwd: root, stdio: 'inherit', shell: process.platform === 'win32' }).status === 0
 }
 
 /** @param {string} script */
@@ -37,10 +42,16 @@ function single(script) {
   else sum.failed++
 }
 
-/** @param {string} name */
-function project(name) {
+/** What gives the desktop tests an Electron, where one is not given by $ELECTRON_OVERRIDE_DIST_PATH; see test/electron/stage.ts. */
+function electronRunner() {
+  const { ELECTRON_RUNNER: runner, ELECTRON_OVERRIDE_DIST_PATH: given } = process.env
+  return runner && !given ? [runner] : []
+}
+
+/** @param {string} name @param {string[]} runner */
+function project(name, runner = []) {
   const file = join(reports, `${name}.json`)
-  const ok = npm('exec', '--', 'vitest', 'run', '--project', name, '--reporter=default', '--reporter=json', `--outputFile.json=${file}`)
+  const ok = run(...runner, 'npm', 'exec', '--', 'vitest', 'run', '--project', name, '--reporter=default', '--reporter=json', `--outputFile.json=${file}`)
   const { passed, failed, skipped } = counted(file)
   sum.passed += passed
   sum.skipped += skipped

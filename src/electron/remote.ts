@@ -92,7 +92,12 @@ export function remote(name: string): Remote {
       return await request('fetch', [input instanceof URL ? input.href : input, { ...init, ...(plain && { headers: plain }) }, options]) as string
     },
     waitFor: (id, { signal, ...options } = {}) => request('waitFor', [id, options], signal),
-    events: (options) => eventStream({ on, closed: closed.signal }, options),
+    async* events(options) {
+      const heard: QueueEvent[] = []
+      let wake = (): void => {}
+      const off = on('*', (event) => { heard.push(event); wake() })
+      try { yield* eventStream(heard, (call) => { wake = call }, closed.signal, options) } finally { off() }
+    },
   }
 
   return {

@@ -9,7 +9,6 @@ import { launchOptions } from '../../scripts/chromium.mjs'
 import { brokenLinks, DOCUMENTS, read, root, writeApp } from './documents.ts'
 import { shop } from './shop.ts'
 
-const readme = read('README.md')
 const app = writeApp()
 afterAll(() => { app.remove() })
 
@@ -54,10 +53,11 @@ const members = (file: string, name: string): string[] => {
 it.each([
   ['src/queue.ts', 'Queue'], ['src/queue.ts', 'OpenOptions'], ['src/queue.ts', 'QueueSettings'], ['src/queue.ts', 'Context'], ['src/queue.ts', 'Processor'],
   ['src/queue.ts', 'FetchInit'], ['src/queue.ts', 'FetchOptions'], ['src/queue.ts', 'Filter'], ['src/queue.ts', 'ListFilter'], ['src/core/event.ts', 'TYPES'], ['src/core/push.ts', 'PushOptions'], ['src/core/errors.ts', 'ErrorCode'],
-])('leaves out nothing of %s: %s', (file, name) => {
+  ['src/electron/main.ts', 'MainOptions', 'docs/electron.md'], ['src/electron/main.ts', 'DesktopQueue', 'docs/electron.md'],
+])('leaves out nothing of %s: %s', (file, name, document = 'README.md') => {
   const names = members(file, name)
   expect(names.length).toBeGreaterThan(1)
-  const code = [...readme.matchAll(/`+[^`]+`+/g)].join('\n')
+  const code = [...read(document).matchAll(/`+[^`]+`+/g)].join('\n')
   expect(names.filter((member) => !new RegExp(`(?<![\\w-])${member}(?![\\w-])`).test(code))).toEqual([])
 })
 

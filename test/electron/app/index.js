@@ -1,0 +1,3 @@
+import { openQueue } from 'holdfast/electron/renderer'
+
+window.queue = await openQueue('test')
