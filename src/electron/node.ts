@@ -24,13 +24,13 @@ parentPort.once('message', ({ ports: [port] }) => {
   const running = new Map<number, Running>()
   let last = 0
 
-  function contextOf(key: number, { stop, asked, steps }: Running, attempt: number, queue: string): Context {
+  function contextOf(key: number, { stop, asked, steps }: Running, given: Pick<Context, 'attempt' | 'queue' | 'parents'>): Context {
     const ask = (message: (id: number) => FromNode): Promise<unknown> => new Promise<Outcome>((answered) => {
       asked.set(++last, answered)
       say(message(last))
     }).then(valueOf)
     return {
-      signal: stop.signal, attempt, queue,
+      ...given, signal: stop.signal,
       progress(percent, message) {
         if (!(percent >= 0 && percent <= 100)) throw errorOf({ name: 'ValidationError', message: `progress must be a number from 0 to 100 (got ${percent})` })
         say({ t: 'progress', key, percent, ...(message !== undefined && { message: String(message) }) })
@@ -50,7 +50,7 @@ parentPort.once('message', ({ ports: [port] }) => {
     const outcome = await outcomeOf(() => {
       const handler = handlerOf(job.name)
       if (!handler) throw new Error(`${file} has no handler for ${job.name}`)
-      return handler(job, contextOf(key, one, attempt, queue))
+      return handler(job, contextOf(key, one, { attempt, queue, parents: job.parents ?? {} }))
     })
     running.delete(key)
     tell((sent) => ({ t: 'ended', key, outcome: sent }), outcome)

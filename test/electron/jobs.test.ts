@@ -43,6 +43,10 @@ describe.skipIf(!present)('jobs', () => {
     expect(seen.job?.logs?.map(({ message }) => message)).toEqual(['one step done', 'one step done'])
   })
 
+  it('in Node get the results of those that they depend on', async () => {
+    expect(await inMain(async (queue) => queue.waitFor(await queue.push('node', 'parents', {}, { dependsOn: { before: await queue.push('page', 'any', {}) } })))).toEqual({ before: 'done' })
+  })
+
   it('in Node are stopped by cancel, and by force when they do not heed it', async () => {
     await inMain(async (queue) => {
       const id = await queue.push('node', 'work', { ms: 60_000 })

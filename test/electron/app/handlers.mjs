@@ -48,6 +48,7 @@ export default {
     for (const end = Date.now() + /** @type {{ ms: number }} */ (job.data).ms; Date.now() < end;) { /* at work */ }
     note('end', job.id)
   },
+  parents: (_job, { parents }) => parents,
   unstorable: () => ({ call() {} }),
   snoozes() { throw Object.assign(new Error('later'), { name: 'Snooze', ms: 3_600_000 }) },
   dies(_job, ctx) { if (ctx.attempt === 1) process.exit(7); return 'alive' },
