@@ -204,11 +204,11 @@ export function createRunner(host: RunnerHost, execute: Execute): Runner {
     },
     abort(key, reason) {
       running.get(key)?.abort(reason)
-      pending = pending.filter(({ token, job }) => {
-        if (keyOf(token, job.seq) !== key) return true
-        end(key, { event: { type: 'release' }, ms: 0 })
-        return false
-      })
+      const at = pending.findIndex(({ token, job }) => keyOf(token, job.seq) === key)
+      if (at < 0) return
+      // To tell of an end may give back the others.
+      pending.splice(at, 1)
+      end(key, { event: { type: 'release' }, ms: 0 })
     },
     giveBack() {
       const unstarted = pending

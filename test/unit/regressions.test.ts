@@ -1,7 +1,9 @@
 /** Faults that were found once: they stay away. */
 import { openDB } from 'idb'
 import { expect, it, onTestFinished, vi } from 'vitest'
+import { HoldfastError } from '../../src/core/errors.ts'
 import { createQueue, NetworkError } from '../../src/index.ts'
+import { createRunner, type RunEnding } from '../../src/runner/runner.ts'
 import * as operations from '../../src/store/operations.ts'
 import { engineOf } from './support/engine.ts'
 import { faults, forget, freshName, stored } from './support/database.ts'
@@ -262,4 +264,19 @@ it('a job that moves while all are looked through is met once, and removed once'
   expect((await listed).jobs.map((one) => [one.id, one.state])).toEqual([[id, 'delayed']])
   expect((await removed).done).toBe(1)
   expect((await queue.stats()).counts).toMatchObject({ active: 0, delayed: 0 })
+})
+
+it('what is given back while others are stopped does not run after all', () => {
+  const endings: RunEnding[] = []
+  const started: string[] = []
+  const runner = createRunner({
+    clock: { now: () => 0, awake: () => 0, parseDate: () => NaN, after: () => () => {} }, task() {}, report() {}, heartbeat: () => Promise.resolve(), steps: () => Promise.resolve({}), storeStep: () => Promise.resolve(),
+    // As the engine does to one that holds far more than it will do soon.
+    ended(list) { endings.push(...list); runner.giveBack() },
+  }, ({ key }) => { started.push(key); return { event: complete } })
+  runner.run(0, Array.from({ length: 200 }, (_, seq) => ({ box: 1, token: 't', job: { seq, timeoutMs: 1000 } as never })))
+  for (const key of runner.keys()) runner.abort(key, new HoldfastError('STALE_LEASE', 'lost'))
+  runner.run(1000, [])
+  expect(started).toEqual([])
+  expect(new Set(endings.map(({ key }) => key)).size).toBe(endings.length)
 })
