@@ -10,7 +10,8 @@ import type { Clock } from '../platform/clock.ts'
 import type { Connectivity } from '../platform/connectivity.ts'
 import { byFetch, byXhr } from '../platform/send.ts'
 import { taskQueue } from '../platform/task.ts'
-import { createRunner, type Execute, type Runner } from '../runner/runner.ts'
+import { handed } from '../runner/handed.ts'
+import { createRunner, type Execute, type Run, type Runner } from '../runner/runner.ts'
 import * as operations from '../store/operations.ts'
 import * as reads from '../store/reads.ts'
 
@@ -46,8 +47,9 @@ export function createLocal(engine: Engine, owner: string, clock: Clock, connect
       storeStep: (key, step, value) => committer.submit({ run: (work) => operations.storeStep(work, held(key), step, value) }),
     }, execute)
     runners.set(id, runner)
+    const own = runs.kind === 'handlers' ? (run: Run): Run => ({ ...run, job: handed(run.job) }) : (run: Run) => run
     // What was claimed before it was stopped may come after.
-    const run: Runner['run'] = (slots, more) => { runner.run(stopped ? 0 : slots, more) }
+    const run: Runner['run'] = (slots, more) => { runner.run(stopped ? 0 : slots, more.map(own)) }
     return engine.process({ id, queue, owner, runs, concurrency, port: { run, abort: runner.abort, giveBack: runner.giveBack, settled() {} } })
   }
 

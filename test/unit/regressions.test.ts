@@ -2,7 +2,9 @@
 import { openDB } from 'idb'
 import { expect, it, onTestFinished, vi } from 'vitest'
 import { HoldfastError } from '../../src/core/errors.ts'
+import { createLocal } from '../../src/door/local.ts'
 import { createQueue, NetworkError } from '../../src/index.ts'
+import { handlerAttempt } from '../../src/runner/handler.ts'
 import { createRunner, type RunEnding } from '../../src/runner/runner.ts'
 import * as operations from '../../src/store/operations.ts'
 import { engineOf } from './support/engine.ts'
@@ -279,4 +281,21 @@ it('what is given back while others are stopped does not run after all', () => {
   runner.run(1000, [])
   expect(started).toEqual([])
   expect(new Set(endings.map(({ key }) => key)).size).toBe(endings.length)
+})
+
+it('what a handler in the engine\'s own realm does to its job is not stored with the job', async () => {
+  const { name, engine, clock } = await engineOf('worker')
+  const local = createLocal(engine, 'worker', clock, { online: true, hint() {}, watch: () => () => {}, close() {} }, { names: [], call: () => Promise.reject(new Error('no hook')) })
+  const seen: unknown[] = []
+  await local.serve({ queue: Q, concurrency: 1, execute: handlerAttempt(() => ({ data, metadata }: { data: { list?: number[] }; metadata: { call?: unknown } }) => {
+    seen.push(structuredClone(data))
+    data.list!.push(9)
+    delete data.list
+    metadata.call = () => {}
+    throw new Error('once more')
+  }) })
+  await engine.store.committer.submit(push('x', { list: [1] }, { metadata: {}, maxAttempts: 2, backoff: { type: 'fixed', delayMs: 10, jitter: 0 } }))
+  for (let n = 0; n < 5; n++) await clock.advance(1000)
+  expect(seen).toEqual([{ list: [1] }, { list: [1] }])
+  expect((await stored(name)).dead).toMatchObject([{ data: { list: [1] }, metadata: {} }])
 })
