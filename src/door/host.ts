@@ -94,8 +94,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
   const requests = claims ? local.requests : () => Promise.resolve()
   const { replies, receipts } = await settledReplies(engine.store.connection, hello.unsettled)
   engine.store.committer.restore(receipts)
-  engine.network.start()
-  await Promise.all([engine.adopt(own), engine.adopt(client)])
+  await engine.start([own, client])
   for (const one of served) await local.serve(one)
 
   /** Handlers in the page. */

@@ -62,8 +62,8 @@ export interface Engine {
   readonly store: Store
   readonly space: Space
   readonly network: NetworkWatch
-  /** An owner whose lock is held by this realm or its page, and for which this engine beats. */
-  adopt(owner: string): Promise<void>
+  /** Begins. Before this it commits nothing. Of these owners the locks are held by this realm or its page, and it beats for them. */
+  start(owners: readonly string[]): Promise<void>
   process(options: ProcessorOptions): Promise<void>
   pauseProcessor(id: string, paused: boolean): void
   /** Stops claiming for it and gives back what has not started. */
@@ -168,14 +168,15 @@ export function createEngine(options: EngineOptions): Engine {
   }
 
   let wasOnline = connectivity.online
-  const unwatch = connectivity.watch((online) => {
+  let unwatch = (): void => {}
+  function connected(online: boolean): void {
     if (online !== wasOnline) news.say({ type: online ? 'online' : 'offline', at: clock.now() })
     wasOnline = online
     if (online) {
       network.sign()
       committer.submit({ alone: true, run: operations.tryOrigins }).then(wakeAll, () => {})
     } else for (const processor of processors.values()) processor.options.port.giveBack()
-  })
+  }
 
   /** Names that nobody has a handler for, told once. */
   const unhandled = new Set<string>()
@@ -328,9 +329,11 @@ export function createEngine(options: EngineOptions): Engine {
   return {
     store, space, network,
 
-    async adopt(owner) {
-      owners.add(owner)
-      await upkeep.beat([owner])
+    async start(list) {
+      for (const owner of list) owners.add(owner)
+      unwatch = connectivity.watch(connected)
+      network.start()
+      await upkeep.beat(list)
       news.hello()
       upkeep.start()
     },

@@ -96,8 +96,7 @@ async function openHost({ world, database, name, execute, watched, fetch, signIn
 
   const { replies, receipts } = await settledReplies(connection, unsettled)
   committer.restore(receipts)
-  engine.network.start()
-  await Promise.all([engine.adopt(own), engine.adopt(client)])
+  await engine.start([own, client])
   for (const spec of served) await local(`${own}:${spec.queue}:served`, spec, present({ kind: 'handlers' as const, names: spec.names }), execute(realm))
 
   const port = (processor: string): Port => ({

@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest'
 import type { Unsettled } from '../../src/door/protocol.ts'
 import { settledReplies } from '../../src/door/receipts.ts'
-import { engineOf } from './support/engine.ts'
+import { engineOf, newEngine, settled } from './support/engine.ts'
 import { push } from './support/store.ts'
 
 const call = (id: number, method: Unsettled['method'], by?: string): Unsettled => ({ id, method, ...(by !== undefined && { by }) })
@@ -25,4 +25,10 @@ it('where the receipts are forgotten, a call that must not be made twice is refu
   const { settle } = await left()
   const { replies } = await settle(call(1, 'push', 'gone'), call(2, 'get', 'gone'), call(3, 'waitFor', 'gone'), call(4, 'push'), call(5, 'ackMany', 'gone'))
   expect(replies.map(([id, reply]) => [id, 'error' in reply && reply.error.code])).toEqual([[1, 'WORKER_DIED'], [5, 'WORKER_DIED']])
+})
+
+it('an engine commits nothing before it has begun: the receipts of the former one would be gone', async () => {
+  const { name } = newEngine({ connectivity: { online: true, hint() {}, watch(changed) { changed(true); return () => {} }, close() {} } })
+  await settled()
+  expect((await indexedDB.databases()).map((one) => one.name)).not.toContain(`holdfast:${name}`)
 })

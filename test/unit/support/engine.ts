@@ -3,6 +3,7 @@ import 'fake-indexeddb/auto'
 import { onTestFinished } from 'vitest'
 import { createEngine, type Engine } from '../../../src/engine/engine.ts'
 import type { Clock } from '../../../src/platform/clock.ts'
+import type { Connectivity } from '../../../src/platform/connectivity.ts'
 import { noLocks, type Locks } from '../../../src/platform/locks.ts'
 import { forget, freshName } from './database.ts'
 import { NOW } from './store.ts'
@@ -37,15 +38,23 @@ export class ManualClock implements Clock {
   }
 }
 
-export async function engineOf(owner: string, locks: Locks = noLocks): Promise<{ readonly name: string; readonly engine: Engine; readonly clock: ManualClock }> {
+interface Made { readonly name: string; readonly engine: Engine; readonly clock: ManualClock }
+
+/** One that has not begun. */
+export function newEngine({ locks = noLocks, connectivity = { online: true, hint() {}, watch: () => () => {}, close() {} } }: { readonly locks?: Locks; readonly connectivity?: Connectivity } = {}): Made {
   const name = freshName()
   const clock = new ManualClock()
   let tokens = 0
   const engine = createEngine({
-    name, client: 'page', own: 'worker', durability: 'strict', clock, factory: indexedDB, hooks: { names: [], call: () => Promise.reject(new Error('no hook')) }, locks, estimate: () => Promise.resolve(undefined), generated() {}, connectivity: { online: true, hint() {}, watch: () => () => {}, close() {} },
+    name, client: 'page', own: 'worker', durability: 'strict', clock, factory: indexedDB, hooks: { names: [], call: () => Promise.reject(new Error('no hook')) }, locks, estimate: () => Promise.resolve(undefined), generated() {}, connectivity,
     channel: () => ({ post() {}, close() {} }), random: () => 0.5, token: () => `token ${++tokens}`, requests() {}, hear() {},
   })
-  await engine.adopt(owner)
   onTestFinished(async () => { await engine.close(); await forget(name) })
   return { name, engine, clock }
+}
+
+export async function engineOf(owner: string, locks: Locks = noLocks): Promise<Made> {
+  const made = newEngine({ locks })
+  await made.engine.start([owner])
+  return made
 }
