@@ -19,7 +19,7 @@ interface Call { readonly method: Method; readonly args: readonly unknown[]; res
 
 /** Where the engine is: a worker, or a port to this realm. */
 type Engine = Worker | MessagePort
-interface Link { readonly port: MessagePort; readonly end: () => void }
+interface Link { readonly port: MessagePort; readonly end: () => unknown }
 
 export interface Client {
   call<T>(method: Method, ...args: readonly unknown[]): Promise<T>
@@ -50,6 +50,8 @@ export function createClient(name: string, options: OpenOptions): Client {
   /** Calls whose answers have come: their receipts need not be kept. */
   let heard: number[] = []
   let link: Link | undefined
+  /** One in this realm is not terminated: the next waits until it has ended. */
+  let ending: unknown
   let closed = false
   let releaseLock: (() => void) | undefined
   let stopWatching = (): void => {}
@@ -100,7 +102,10 @@ export function createClient(name: string, options: OpenOptions): Client {
   function ways(): Array<() => Engine | Promise<Engine>> {
     const { worker } = options
     const fallback = () => import('./fallback.ts')
-    const realm = async (): Promise<Engine> => (await import('./realm.ts')).realmHost()
+    const realm = async (): Promise<Engine> => {
+      await ending
+      return (await import('./realm.ts')).realmHost()
+    }
     if (worker) return [typeof worker === 'function' ? worker : () => worker]
     if (worker === false) return [realm]
     return [urlWorker, async () => (await fallback()).trustedWorker(), async () => (await fallback()).blobWorker(), realm]
@@ -127,7 +132,7 @@ export function createClient(name: string, options: OpenOptions): Client {
 
   async function greet(engine: Engine, withinMs: number): Promise<void> {
     const worker = 'terminate' in engine ? engine : undefined
-    const end = (): void => { if ('terminate' in engine) engine.terminate(); else engine.close() }
+    const end = (): unknown => 'terminate' in engine ? engine.terminate() : engine.close()
     const api = wrap<HostApi>(engine)
     const starting = new AbortController()
     const failed = new Promise<never>((_resolve, reject) => {
@@ -148,7 +153,7 @@ export function createClient(name: string, options: OpenOptions): Client {
       if (closed) throw wasClosed()
       if ('error' in answer) throw fromEnvelope(answer.error)
       welcome = answer
-    } catch (error) { end(); throw error } finally { starting.abort() }
+    } catch (error) { ending = end(); throw error } finally { starting.abort() }
     const current: Link = { port, end }
     link = current
     worked = true
@@ -171,7 +176,7 @@ export function createClient(name: string, options: OpenOptions): Client {
     if (closed || link !== old) return
     link = undefined
     stopWatching()
-    old.end()
+    ending = old.end()
     for (const [id, call] of calls) call.giveUp ??= clock.after(SETTLE_MS, () => { settle(id, { error: { code: 'WORKER_DIED', message: `No worker could say within ${SETTLE_MS} ms whether ${call.method} was applied` } }) })
     void start()
   }

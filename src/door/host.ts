@@ -23,22 +23,22 @@ import { settledReplies } from './receipts.ts'
 
 export type { Served }
 
-/** Serves one page at this end: a worker's global scope or a port. Returns how to end that where there is no worker to terminate. */
-export function exposeHost(served: readonly Served[] = [], endpoint = globalThis as unknown as Endpoint): () => void {
-  let opening: Promise<readonly [Host, Welcome]> | undefined
+/** Serves one page at this end: a worker's global scope or a port. Returns how to end that where there is no worker to terminate; resolves when nothing of it is left. */
+export function exposeHost(served: readonly Served[] = [], endpoint = globalThis as unknown as Endpoint): () => Promise<void> {
+  let opening: Promise<Host> | undefined
   const api: HostApi = {
     async connect(hello, port) {
       try {
         opening = openHost(hello, served, (messages) => { port.postMessage(messages) })
-        const [host, welcome] = await opening
+        const host = await opening
         port.onmessage = ({ data }: MessageEvent<ToHostBatch>) => { host.take(data) }
-        return welcome
+        return host.welcome
       } catch (error) { return { error: toEnvelope(error) } }
     },
     ping() {},
   }
   expose(api, onlyCalls(endpoint))
-  return () => { opening?.then(([host]) => host.end()).catch(() => {}) }
+  return async () => { await (await opening?.catch(() => undefined))?.end() }
 }
 
 /** Comlink can also get, set, construct and release along a path: only `connect()` and `ping()` pass. */
@@ -57,8 +57,9 @@ function onlyCalls(endpoint: Endpoint): Endpoint {
 }
 
 interface Host {
+  readonly welcome: Welcome
   take(batch: ToHostBatch): void
-  /** Leaves nothing behind: no lease and no lock. */
+  /** Leaves nothing behind: no lease and no lock. What the page still waits for it asks the next one. */
   end(): Promise<void>
 }
 
@@ -66,14 +67,9 @@ interface Host {
 const STOP_MS = 500
 const token = (): string => crypto.randomUUID()
 
-async function openHost(hello: Hello, served: readonly Served[], receive: (messages: readonly ToPage[]) => void): Promise<readonly [Host, Welcome]> {
+async function openHost(hello: Hello, served: readonly Served[], receive: (messages: readonly ToPage[]) => void): Promise<Host> {
   const { name, client, options } = hello
   checkOpen('options', options)
-  const locks = webLocks()
-  const connectivity = browserConnectivity()
-  connectivity.hint(hello.online)
-  const own = `worker-${token()}`
-  const release = await locks.hold(ownerLock(name, own))
   const say = batcher<ToPage>((messages) => { receive(messages) })
   const asked = new Map<number, (reply: Reply) => void>()
   let lastAsked = 0
@@ -84,6 +80,11 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
   })
   const hooks = hooksWithin(Object.keys(options.http ?? {}).sort() as HookName[], clock, ask)
   const probe = probeOf(hello, () => ask('probe'))
+  const locks = webLocks()
+  const own = `worker-${token()}`
+  const release = await locks.hold(ownerLock(name, own))
+  const connectivity = browserConnectivity()
+  connectivity.hint(hello.online)
   const engine = createEngine({
     hooks, probe, name, client, own, durability: options.durability, factory: indexedDB, clock, locks, connectivity, estimate: browserEstimate, channel: broadcastChannel, random: Math.random, token,
     generation: hello.generation, generated(generation) { say({ t: 'generation', generation }) },
@@ -92,11 +93,6 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
   const local = createLocal(engine, own, clock, connectivity, hooks)
   const { claims = true } = options
   const requests = claims ? local.requests : () => Promise.resolve()
-  const { replies, receipts } = await settledReplies(engine.store.connection, hello.unsettled)
-  engine.store.committer.restore(receipts)
-  await engine.start([own, client])
-  for (const one of served) await local.serve(one)
-
   /** Handlers in the page. */
   const port = (processor: string): Port => ({
     run(slots, runs) { say({ t: 'run', processor, slots, runs }) },
@@ -113,16 +109,29 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
   }
   let stopping: Promise<void> | undefined
   const leave = (): Promise<void> => stopping ??= stop()
+  const end = (): Promise<void> => {
+    engine.store.committer.abandon(new HoldfastError('CLOSED', 'This engine has ended'))
+    return leave().finally(release)
+  }
   const calls = createCalls({ engine, hooks: hooks.names, clock, connectivity, client, claims, say, port, requests, leave })
 
-  await Promise.all(hello.processors.map(calls.process))
+  async function begin(): Promise<Welcome> {
+    const { replies, receipts } = await settledReplies(engine.store.connection, hello.unsettled)
+    engine.store.committer.restore(receipts)
+    await engine.start([own, client])
+    for (const one of served) await local.serve(one)
+    await Promise.all(hello.processors.map(calls.process))
+    return { alive: locks.supported ? ownerLock(name, own) : '', replies }
+  }
 
   function report({ processor, key, report: said }: Extract<ToHost, { t: 'report' }>): void {
     const held = engine.held(processor, key)
     if (held) engine.store.committer.submit({ relaxed: true, run: (work) => operations.report(work, held, said) }).catch(() => {})
   }
 
-  const host: Host = {
+  const welcome = await begin().catch(async (error: unknown) => { await end(); throw error })
+  return {
+    welcome, end,
     take({ heard, messages }) {
       engine.store.committer.confirm(heard)
       calls.take(messages.filter((message) => message.t === 'call'))
@@ -137,7 +146,5 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
         case 'hooked': asked.get(message.id)?.(message.reply); asked.delete(message.id); break
       }
     },
-    end: () => leave().finally(release),
   }
-  return [host, { alive: locks.supported ? ownerLock(name, own) : '', replies }]
 }

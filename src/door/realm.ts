@@ -6,6 +6,6 @@ export function realmHost(): MessagePort {
   const end = exposeHost([], port1)
   port1.start()
   port2.start()
-  // A worker is terminated; what runs in this realm has to be told.
-  return Object.assign(port2, { close() { end(); port1.close() } })
+  // A worker is terminated; what runs in this realm has to be told, and heard out.
+  return Object.assign(port2, { async close() { await end(); port1.close() } })
 }

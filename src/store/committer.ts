@@ -49,6 +49,8 @@ export interface Committer {
   confirm(calls: readonly number[]): void
   /** What a former worker answered, and the client has not heard. */
   restore(receipts: ReceiptRow['replies']): void
+  /** Refuses what waits, and from now on what the client calls for: it asks its next engine. What is being stored is. */
+  abandon(reason: HoldfastError): void
   /** Resolves when nothing is waiting or running. */
   idle(): Promise<void>
 }
@@ -113,6 +115,7 @@ export function createCommitter(connection: Connection, { client, env, strict, s
   const me = env().token()
   let commits = 0
   let ill = false
+  let abandoned: HoldfastError | undefined
 
   /** The next operations that may share a transaction. */
   function nextGroup(): Waiting[] {
@@ -236,6 +239,7 @@ export function createCommitter(connection: Connection, { client, env, strict, s
 
   return {
     submit: (operation) => new Promise((resolve, reject) => {
+      if (abandoned && operation.call) { reject(abandoned); return }
       waiting.push({ operation: operation as Operation<unknown>, resolve, reject })
       // A microtask later, so that all calls of one message share the first transaction.
       running ??= Promise.resolve().then(drain)
@@ -248,6 +252,10 @@ export function createCommitter(connection: Connection, { client, env, strict, s
       for (const id of heard) if (!kept.has(id)) heard.delete(id)
     },
     restore(receipts) { replies = receipts },
+    abandon(reason) {
+      abandoned = reason
+      for (const one of waiting.splice(0)) one.reject(reason)
+    },
     async idle() { while (running) await running },
   }
 }

@@ -2,8 +2,11 @@
 import { expect, it } from 'vitest'
 import type { Unsettled } from '../../src/door/protocol.ts'
 import { settledReplies } from '../../src/door/receipts.ts'
+import { stored } from './support/database.ts'
 import { engineOf, newEngine, settled } from './support/engine.ts'
-import { push } from './support/store.ts'
+import { withLocks } from './support/locks.ts'
+import { push, Q } from './support/store.ts'
+import { tabs } from './support/tabs.ts'
 
 const call = (id: number, method: Unsettled['method'], by?: string): Unsettled => ({ id, method, ...(by !== undefined && { by }) })
 
@@ -31,4 +34,21 @@ it('an engine commits nothing before it has begun: the receipts of the former on
   const { name } = newEngine({ connectivity: { online: true, hint() {}, watch(changed) { changed(true); return () => {} }, close() {} } })
   await settled()
   expect((await indexedDB.databases()).map((one) => one.name)).not.toContain(`holdfast:${name}`)
+})
+
+it('where the engine runs in the page, pushes that are under way when the lock of the page is lost are stored once', { timeout: 30_000 }, async () => {
+  const locks = withLocks()
+  for (let round = 0; round < 8; round++) {
+    const { name, queues: [queue] } = await tabs()
+    const pushes: Array<Promise<unknown>> = []
+    for (let n = 0; n < 30; n++) {
+      pushes.push(queue!.push(Q, 'welcome', n))
+      if (n === 15 + round) locks.steal(locks.names.find((lock) => lock.includes('owner:page-'))!)
+      await new Promise((resolve) => { setImmediate(resolve) })
+    }
+    await Promise.all(pushes)
+    const kept = (await stored(name)).waiting.flatMap(({ jobs }) => jobs.map(({ data }) => data as number))
+    expect(kept.sort((a, b) => a - b)).toEqual(Array.from({ length: 30 }, (_, n) => n))
+    await queue!.close()
+  }
 })

@@ -9,6 +9,7 @@ import { createRunner, type RunEnding } from '../../src/runner/runner.ts'
 import * as operations from '../../src/store/operations.ts'
 import { engineOf } from './support/engine.ts'
 import { faults, forget, freshName, stored } from './support/database.ts'
+import { withLocks } from './support/locks.ts'
 import { newJob, proofs, pull, push, Q, settle, testStore } from './support/store.ts'
 import { after, entryOf, tab, tabs, until } from './support/tabs.ts'
 
@@ -298,4 +299,16 @@ it('what a handler in the engine\'s own realm does to its job is not stored with
   for (let n = 0; n < 5; n++) await clock.advance(1000)
   expect(seen).toEqual([{ list: [1] }, { list: [1] }])
   expect((await stored(name)).dead).toMatchObject([{ data: { list: [1] }, metadata: {} }])
+})
+
+it('an engine of the page that cannot start leaves nothing open', { timeout: 30_000 }, async () => {
+  const locks = withLocks()
+  const open = new Set<unknown>()
+  vi.stubGlobal('BroadcastChannel', class extends BroadcastChannel { constructor(name: string) { super(name); open.add(this) } override close(): void { open.delete(this); super.close() } })
+  const broken = vi.spyOn(indexedDB, 'open').mockImplementation(() => { throw new DOMException('no', 'SecurityError') })
+  onTestFinished(() => { broken.mockRestore() })
+  const queue = createQueue(freshName(), { worker: false })
+  await expect(queue.push(Q, 'x', 1)).rejects.toMatchObject({ code: 'STORAGE' })
+  await queue.close()
+  await until('all is closed', () => open.size === 0 && locks.names.length === 0)
 })
