@@ -1,7 +1,7 @@
 /** The worker's side of the door: one engine a page, and what goes between the two. */
 import { expose, type Endpoint } from 'comlink'
 import { toEnvelope } from '../core/envelope.ts'
-import { fromEnvelope, HoldfastError } from '../core/errors.ts'
+import { HoldfastError } from '../core/errors.ts'
 import type { HookName } from '../core/job.ts'
 import { ownerLock } from '../core/owner.ts'
 import { checkOpen } from '../core/rules.ts'
@@ -18,7 +18,8 @@ import { batcher } from './batch.ts'
 import { createCalls } from './calls.ts'
 import { createLocal, type Served } from './local.ts'
 import { probeOf } from './probe.ts'
-import type { Hello, HostApi, Reply, ToHost, ToHostBatch, ToPage, Welcome } from './protocol.ts'
+import type { Hello, HostApi, ToHost, ToHostBatch, ToPage, Welcome } from './protocol.ts'
+import { questions } from './questions.ts'
 import { settledReplies } from './receipts.ts'
 
 export type { Served }
@@ -71,13 +72,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
   const { name, client, options } = hello
   checkOpen('options', options)
   const say = batcher<ToPage>((messages) => { receive(messages) })
-  const asked = new Map<number, (reply: Reply) => void>()
-  let lastAsked = 0
-  const ask = (hook: HookName | 'probe', ...args: readonly unknown[]): Promise<unknown> => new Promise((resolve, reject) => {
-    const id = ++lastAsked
-    asked.set(id, (reply) => { if ('error' in reply) reject(fromEnvelope(reply.error)); else resolve(reply.value) })
-    say({ t: 'hook', id, hook, args })
-  })
+  const { ask, answered } = questions(clock, say)
   const hooks = hooksWithin(Object.keys(options.http ?? {}).sort() as HookName[], clock, ask)
   const probe = probeOf(hello, () => ask('probe'))
   const locks = webLocks()
@@ -143,7 +138,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
         case 'online': connectivity.hint(message.online); break
         case 'suspend': engine.suspend(message.on); break
         case 'listen': engine.listen(message.on); break
-        case 'hooked': asked.get(message.id)?.(message.reply); asked.delete(message.id); break
+        case 'hooked': answered(message.id, message.reply); break
       }
     },
   }

@@ -410,6 +410,7 @@ export function createEngine(options: EngineOptions): Engine {
       unwatch()
       network.stop()
       upkeep.stop()
+      waiters.close()
       await committer.idle()
       // What still runs keeps its place until its owner ends.
       for (const { held, options: { id, queue } } of processors.values()) if (held.size === 0) committer.submit({ run: (work) => operations.unregister(work, queue, id) }).catch(() => {})

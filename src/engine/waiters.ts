@@ -1,4 +1,5 @@
 /** Who waits for the ends of jobs, in this realm. Commits and other tabs say when to look; where they cannot, looking now and then tells. */
+import { HoldfastError } from '../core/errors.ts'
 import { isFinal, type Job } from '../core/job.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Connection } from '../store/connection.ts'
@@ -15,14 +16,19 @@ export interface Waiters {
   ended(job: Job): void
   /** Something happened to it, or may have happened to any. */
   look(id?: string): void
+  /** Nobody is to wait any more. */
+  close(): void
 }
 
 /** `first` is called when somebody waits where nobody did. */
 export function createWaiters(connection: () => Connection, clock: Clock, first: () => void): Waiters {
   const waiters = new Map<string, Set<(job?: Job) => void>>()
+  const closing = new AbortController()
 
-  function wait(id: string, signal: AbortSignal): Promise<Job> {
+  function wait(id: string, given: AbortSignal): Promise<Job> {
+    const signal = AbortSignal.any([given, closing.signal])
     return new Promise((resolve, reject) => {
+      signal.throwIfAborted()
       const set = waiters.get(id) ?? new Set()
       const done = (finish: () => void): void => {
         set.delete(settle)
@@ -57,5 +63,6 @@ export function createWaiters(connection: () => Connection, clock: Clock, first:
     get any() { return waiters.size > 0 },
     ended(job) { for (const settle of waiters.get(job.id) ?? []) settle(job) },
     look(id) { for (const set of id === undefined ? waiters.values() : [waiters.get(id) ?? []]) for (const settle of set) settle() },
+    close() { closing.abort(new HoldfastError('CLOSED', 'The queue was closed')) },
   }
 }

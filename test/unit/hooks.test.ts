@@ -2,9 +2,12 @@
 import './support/store.ts'
 import { afterEach, expect, it, onTestFinished, vi } from 'vitest'
 import { exposeHost } from '../../src/door/host.ts'
+import type { Reply } from '../../src/door/protocol.ts'
+import { questions } from '../../src/door/questions.ts'
 import { openQueue } from '../../src/index.ts'
 import type { HttpHooks, OpenOptions, Queue } from '../../src/queue.ts'
 import { forget, freshName } from './support/database.ts'
+import { ManualClock } from './support/engine.ts'
 import { after, until } from './support/tabs.ts'
 
 afterEach(() => { vi.unstubAllGlobals() })
@@ -115,4 +118,16 @@ it('what a hook returns may be Headers and a URL, is laid over what it was given
   const ids = await Promise.all([1, 2, 3].map((json) => queue.fetch(URL, { json }, { maxAttempts: 1 })))
   await Promise.all(ids.map((one) => queue.waitFor(one, { timeoutMs: 5000 }).catch(() => {})))
   expect([heard, (await Promise.all(ids.map((one) => queue.get(one)))).map((job) => job?.attempts?.[0]?.error.message)]).toEqual([[], Array(3).fill(expect.stringContaining('could not be cloned'))])
+})
+
+it('one that never answers is forgotten when its time is over', async () => {
+  const clock = new ManualClock()
+  const open = new Map<number, (reply: Reply) => void>()
+  const { ask, answered } = questions(clock, () => {}, open)
+  void ask('beforeSend')
+  const said = ask('classify')
+  answered(2, { value: 'retry' })
+  expect([await said, open.size]).toEqual(['retry', 1])
+  await clock.advance(30_000)
+  expect(open.size).toBe(0)
 })

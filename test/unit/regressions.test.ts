@@ -2,10 +2,12 @@
 import { openDB } from 'idb'
 import { expect, it, onTestFinished, vi } from 'vitest'
 import { HoldfastError } from '../../src/core/errors.ts'
+import type { Job } from '../../src/core/job.ts'
 import { createLocal } from '../../src/door/local.ts'
 import { createQueue, NetworkError } from '../../src/index.ts'
 import { handlerAttempt } from '../../src/runner/handler.ts'
 import { createRunner, type RunEnding } from '../../src/runner/runner.ts'
+import { listJobs } from '../../src/store/list.ts'
 import * as operations from '../../src/store/operations.ts'
 import { engineOf } from './support/engine.ts'
 import { faults, forget, freshName, stored } from './support/database.ts'
@@ -311,4 +313,14 @@ it('an engine of the page that cannot start leaves nothing open', { timeout: 30_
   await expect(queue.push(Q, 'x', 1)).rejects.toMatchObject({ code: 'STORAGE' })
   await queue.close()
   await until('all is closed', () => open.size === 0 && locks.names.length === 0)
+})
+
+it('who waits for a job does not look for it after close', async () => {
+  const { engine, clock } = await engineOf('page')
+  await engine.store.committer.submit(push('x'))
+  const [{ id }] = (await listJobs(engine.store.connection, {})).jobs as [Job]
+  const waiting = engine.waitFor(id, new AbortController().signal).catch((error: HoldfastError) => error.code)
+  await clock.advance(3000)
+  await engine.close()
+  expect(await Promise.race([waiting, after(100).then(() => 'waits')])).toBe('CLOSED')
 })
