@@ -53,6 +53,8 @@ export function createClient(name: string, options: OpenOptions): Client {
   /** One in this realm is not terminated: the next waits until it has ended. */
   let ending: unknown
   let closed = false
+  /** Put aside or frozen: nothing is claimed for it. */
+  let suspended = false
   let releaseLock: (() => void) | undefined
   let stopWatching = (): void => {}
   const causes: string[] = []
@@ -148,7 +150,7 @@ export function createClient(name: string, options: OpenOptions): Client {
         name, client: owner, online: globalThis.navigator?.onLine !== false, page: globalThis.document?.baseURI ?? globalThis.location?.href,
         options: JSON.parse(JSON.stringify({ ...options, worker: undefined }, (_key, value: unknown) => typeof value === 'function' ? 0 : value === 0 ? null : value)) as Hello['options'],
         unsettled: [...calls].map(([id, { method, by }]) => ({ id, method, by })),
-        processors: pageProcessors?.all() ?? [], ...remembered(),
+        processors: pageProcessors?.all() ?? [], suspended, ...remembered(),
       }, transfer(remote, [remote]))])
       if (closed) throw wasClosed()
       if ('error' in answer) throw fromEnvelope(answer.error)
@@ -188,6 +190,7 @@ export function createClient(name: string, options: OpenOptions): Client {
       delete call.giveUp
       send(id, call)
     }
+    say({ t: 'suspend', on: suspended })
     if (listeners.size > 0) say({ t: 'listen', on: true })
     pageProcessors?.resume()
   }
@@ -257,11 +260,12 @@ export function createClient(name: string, options: OpenOptions): Client {
   // ---- the page ----
 
   const online = (): void => { say({ t: 'online', online: globalThis.navigator?.onLine !== false }) }
-  const hide = (): void => { say({ t: 'suspend', on: true }) }
+  const suspend = (on: boolean): void => { suspended = on; say({ t: 'suspend', on }) }
+  const hide = (): void => { suspend(true) }
   /** A page that was put aside may have lost its lock meanwhile. */
   const show = (): void => {
     locks.isHeld(ownerLock(name, me)).then((held) => { if (!held) lockLost() }, () => {})
-    say({ t: 'suspend', on: false })
+    suspend(false)
     online()
   }
   const watching = new AbortController()

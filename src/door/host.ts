@@ -113,6 +113,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
   async function begin(): Promise<Welcome> {
     const { replies, receipts } = await settledReplies(engine.store.connection, hello.unsettled)
     engine.store.committer.restore(receipts)
+    engine.suspend(hello.suspended)
     await engine.start([own, client])
     for (const one of served) await local.serve(one)
     await Promise.all(hello.processors.map(calls.process))

@@ -64,6 +64,8 @@ export interface Hello {
   /** What relative URLs are relative to. */
   readonly page: string
   readonly online: boolean
+  /** The page is put aside or frozen. */
+  readonly suspended: boolean
   /** The database's generation when this origin last used it. */
   readonly generation?: string
   /** The page's processors: the worker adopts what they run before it does anything else. */

@@ -422,9 +422,10 @@ export function createEngine(options: EngineOptions): Engine {
   }
 
   function suspend(on: boolean): void {
+    const was = suspended
     suspended = on
     if (on) for (const processor of processors.values()) processor.options.port.giveBack()
-    else wakeAll()
+    else if (was) wakeAll()
   }
 
   function idle(processor: ProcessorState): Promise<void> {

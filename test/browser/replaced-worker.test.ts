@@ -57,6 +57,19 @@ test('a paused processor stays paused', async () => {
   await until(() => runs === 1)
 })
 
+test('a page that was put aside claims nothing, until it is back', async () => {
+  const { queue, kill } = await opened()
+  let runs = 0
+  await queue.process('q', () => { runs++ })
+  dispatchEvent(new Event('pagehide'))
+  kill()
+  await queue.push('q', 'n', 0)
+  await pause(1500)
+  expect(runs).toBe(0)
+  dispatchEvent(new Event('pageshow'))
+  await until(() => runs === 1)
+})
+
 test('stop and idle wait for what runs', async () => {
   const { queue, kill } = await opened()
   let running = 0
