@@ -14,6 +14,8 @@ import { urlWorker } from './spawn.ts'
 const START_MS = 10_000
 const RESTART_MS = 2000
 const SETTLE_MS = 10_000
+const RETRY_MS = 1000
+const LONGEST_RETRY_MS = 30_000
 
 interface Call { readonly method: Method; readonly args: readonly unknown[]; resolve(value: unknown): void; reject(error: unknown): void; giveUp?: () => void; by?: string }
 
@@ -57,7 +59,10 @@ export function createClient(name: string, options: OpenOptions): Client {
   let suspended = false
   let releaseLock: (() => void) | undefined
   let stopWatching = (): void => {}
-  const causes: string[] = []
+  /** It was told that there is no engine, or not where it should be. */
+  let degraded = false
+  let retryMs = RETRY_MS
+  let stopRetry = (): void => {}
 
   const post = (messages: readonly ToHost[]): void => {
     link?.port.postMessage({ heard, messages } satisfies ToHostBatch)
@@ -78,16 +83,31 @@ export function createClient(name: string, options: OpenOptions): Client {
   async function start(): Promise<void> {
     if (attaching) return
     attaching = true
+    stopRetry()
     try {
       while (!link && !closed) {
         releaseLock ??= await locks.hold(ownerLock(name, me), lockLost)
         await attach()
       }
-    } catch (error) { fail(error) }
+    } catch (error) { fail(error); retry(error) }
     attaching = false
     if (closed) leave()
   }
   void start()
+
+  /** Without calls nobody else would: handlers and listeners are left. */
+  function retry(error: unknown): void {
+    if (closed || (listeners.size === 0 && !pageProcessors?.all().length)) return
+    if (!degraded) tellHealth((error as Error).message)
+    stopRetry = clock.after(retryMs, () => void start())
+    retryMs = Math.min(2 * retryMs, LONGEST_RETRY_MS)
+  }
+
+  function tellHealth(message?: string): void {
+    if (message !== undefined) tell({ type: 'degraded', at: clock.now(), message })
+    else if (degraded) tell({ type: 'recovered', at: clock.now() })
+    degraded = message !== undefined
+  }
 
   /** Without its lock this page counts as dead, and what it runs is given to others: it goes on as another owner. */
   function lockLost(): void {
@@ -120,10 +140,15 @@ export function createClient(name: string, options: OpenOptions): Client {
 
   async function attach(): Promise<void> {
     const all = ways()
+    const causes: string[] = []
     // One that has worked will again; should it die while it starts, that is known by its silence only.
     const tries = worked ? [all[0], all[0], ...all] : all
     for (const [n, start] of tries.entries()) {
-      try { await greet(await start!(), worked ? Math.min(START_MS, RESTART_MS * 2 ** n) : START_MS); return } catch (error) {
+      try {
+        await greet(await start!(), worked ? Math.min(START_MS, RESTART_MS * 2 ** n) : START_MS)
+        tellHealth(start === all[0] ? undefined : causes.join('; '))
+        return
+      } catch (error) {
         // The engine did start, and said so itself.
         if (closed || error instanceof HoldfastError) throw error
         causes.push(error instanceof Error ? error.message : String(error))
@@ -159,9 +184,9 @@ export function createClient(name: string, options: OpenOptions): Client {
     const current: Link = { port, end }
     link = current
     worked = true
+    retryMs = RETRY_MS
     port.onmessage = ({ data }: MessageEvent<readonly ToPage[]>) => { if (link === current) for (const message of data) hear(message) }
     for (const [id, reply] of welcome.replies) settle(id, reply)
-    if (causes.length > 0) tell({ type: 'degraded', at: clock.now(), message: causes.splice(0).join('; ') })
     watchLife(current, welcome.alive, worker && api)
     if (owner === me) resume()
     else died(current)
@@ -259,7 +284,10 @@ export function createClient(name: string, options: OpenOptions): Client {
 
   // ---- the page ----
 
-  const online = (): void => { say({ t: 'online', online: globalThis.navigator?.onLine !== false }) }
+  const online = (): void => {
+    if (link) say({ t: 'online', online: globalThis.navigator?.onLine !== false })
+    else void start()
+  }
   const suspend = (on: boolean): void => { suspended = on; say({ t: 'suspend', on }) }
   const hide = (): void => { suspend(true) }
   /** A page that was put aside may have lost its lock meanwhile. */
@@ -311,6 +339,7 @@ export function createClient(name: string, options: OpenOptions): Client {
       if (closed) return
       try { if (link) await Promise.race([request('close', [drainMs]), new Promise((resolve) => { clock.after(drainMs + 2000, () => { resolve(undefined) }) })]) } finally {
         closed = true
+        stopRetry()
         stopWatching()
         link?.end()
         watching.abort()

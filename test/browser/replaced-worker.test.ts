@@ -44,6 +44,26 @@ test('a worker that dies while it starts is replaced too', async () => {
   expect((await queue.stats()).counts.waiting).toBe(20)
 })
 
+test('a page whose worker cannot be replaced tries again by itself, and says so', async () => {
+  const name = freshName()
+  let refuse = 0
+  let worker: Worker | undefined
+  const queue = await openTab(1, name, { worker() {
+    if (refuse-- > 0) throw new Error('not now')
+    return worker = new Worker(new URL('./serving-worker.ts', import.meta.url), { type: 'module' })
+  } })
+  const told: string[] = []
+  for (const type of ['degraded', 'recovered'] as const) queue.on(type, () => { told.push(type) })
+  await queue.process('p', () => 'done')
+  // One start tries three times.
+  refuse = 4
+  worker!.terminate()
+  await until(() => told.length > 0)
+  const other = await openTab(2, name)
+  expect(await other.waitFor(await other.push('p', 'n', 0), { timeoutMs: 8000 })).toBe('done')
+  expect(told).toEqual(['degraded', 'recovered'])
+})
+
 test('a paused processor stays paused', async () => {
   const { queue, kill } = await opened()
   let runs = 0
