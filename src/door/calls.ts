@@ -39,7 +39,9 @@ export interface CallsOptions {
   readonly port: (processor: string) => Port
   /** Requests were pushed into this queue. */
   readonly requests: (queue: string) => Promise<void>
-  /** Gives back what runs in this realm, and ends the engine. */
+  /** Stops what runs in this realm, and gives it back. */
+  readonly cutOff: () => Promise<unknown>
+  /** That, and ends the engine. */
   readonly leave: () => Promise<void>
 }
 
@@ -58,7 +60,7 @@ const RESTING = STATES.filter((state) => state !== 'active')
 const STOP_MS = 5000
 const LOOK_MS = 50
 
-export function createCalls({ engine, hooks, clock, connectivity, client, claims, say, port, requests, leave }: CallsOptions): Calls {
+export function createCalls({ engine, hooks, clock, connectivity, client, claims, say, port, requests, cutOff, leave }: CallsOptions): Calls {
   const { space, store: { connection, committer } } = engine
 
   /** An operation whose answer is kept as a receipt. */
@@ -241,10 +243,12 @@ export function createCalls({ engine, hooks, clock, connectivity, client, claims
     listen(_call, type: unknown) { if (type !== '*') checkEvent('type', type) },
     storage: () => engine.health(),
 
-    async close(_call, drainMs: number) {
-      await Promise.race([engine.drain(), sleep(clock, drainMs)])
-      await leave()
+    async drain(_call, ms: number) {
+      await Promise.race([engine.drain(), sleep(clock, ms)])
+      await cutOff()
     },
+    // The page calls it when its handlers have ended: until then this engine beats for them.
+    close: leave,
   }
 
   function process({ id, queue, names, options, paused }: ProcessorWish): Promise<void> {

@@ -1,7 +1,7 @@
 /** The page's side of the door: one worker a queue, replaced when it dies; calls that survive it; handlers that run here. */
 import { transfer, wrap, type Remote } from 'comlink'
 import { fromEnvelope, HoldfastError, invalid } from '../core/errors.ts'
-import { systemClock as clock } from '../platform/clock.ts'
+import { sleep, systemClock as clock } from '../platform/clock.ts'
 import { ownerLock } from '../core/owner.ts'
 import { webLocks } from '../platform/locks.ts'
 import type { EventType, Handler, OpenOptions, Processor, ProcessOptions, QueueEvent } from '../queue.ts'
@@ -14,6 +14,7 @@ import { urlWorker } from './spawn.ts'
 const START_MS = 10_000
 const RESTART_MS = 2000
 const SETTLE_MS = 10_000
+const CLOSE_MS = 2000
 const RETRY_MS = 1000
 const LONGEST_RETRY_MS = 30_000
 
@@ -91,7 +92,7 @@ export function createClient(name: string, options: OpenOptions): Client {
       }
     } catch (error) { fail(error); retry(error) }
     attaching = false
-    if (closed) leave()
+    if (closed) void leave()
   }
   void start()
 
@@ -227,8 +228,9 @@ export function createClient(name: string, options: OpenOptions): Client {
 
   // ---- calls ----
 
-  function request(method: Method, args: readonly unknown[], onId?: (id: number) => void): Promise<unknown> {
-    if (closed) return Promise.reject(wasClosed())
+  const request: typeof ask = (...args) => closed ? Promise.reject(wasClosed()) : ask(...args)
+
+  function ask(method: Method, args: readonly unknown[], onId?: (id: number) => void): Promise<unknown> {
     const id = ++lastCall
     return new Promise((resolve, reject) => {
       const call: Call = { method, args, resolve, reject }
@@ -277,9 +279,13 @@ export function createClient(name: string, options: OpenOptions): Client {
     }
   }
 
-  /** A handler that still runs keeps its owner's lock, so that its job is not started elsewhere meanwhile. */
-  function leave(): void {
-    void (pageProcessors?.stop(wasClosed()) ?? Promise.resolve()).then(() => { releaseLock?.() })
+  /** A handler that still runs keeps its owner's lock, and the engine that beats for it, so that its job is not started elsewhere meanwhile. */
+  async function leave(): Promise<void> {
+    await pageProcessors?.stop(wasClosed())
+    if (link) await Promise.race([ask('close', []), sleep(clock, CLOSE_MS)]).catch(() => {})
+    stopWatching()
+    link?.end()
+    releaseLock?.()
   }
 
   // ---- the page ----
@@ -337,14 +343,13 @@ export function createClient(name: string, options: OpenOptions): Client {
 
     async close(drainMs) {
       if (closed) return
-      try { if (link) await Promise.race([request('close', [drainMs]), new Promise((resolve) => { clock.after(drainMs + 2000, () => { resolve(undefined) }) })]) } finally {
+      try { if (link) await Promise.race([request('drain', [drainMs]), sleep(clock, drainMs + CLOSE_MS)]) } finally {
         closed = true
         stopRetry()
-        stopWatching()
-        link?.end()
         watching.abort()
+        listeners.clear()
         fail(wasClosed())
-        leave()
+        await Promise.race([leave(), sleep(clock, CLOSE_MS)])
       }
     },
   }

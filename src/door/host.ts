@@ -96,19 +96,18 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
     settled(keys) { say({ t: 'settled', processor, keys }) },
   })
 
-  async function stop(): Promise<void> {
+  /** What heeds that is given back; the rest ends with this realm. */
+  function cutOff(): Promise<unknown> {
     engine.suspend(true)
-    // What heeds that is given back; the rest ends with this realm.
-    await Promise.race([local.stop(new HoldfastError('CLOSED', 'The queue was closed')), sleep(clock, STOP_MS)])
-    await engine.close()
+    return Promise.race([local.stop(new HoldfastError('CLOSED', 'The queue was closed')), sleep(clock, STOP_MS)])
   }
-  let stopping: Promise<void> | undefined
-  const leave = (): Promise<void> => stopping ??= stop()
+  let leaving: Promise<void> | undefined
+  const leave = (): Promise<void> => leaving ??= cutOff().then(engine.close)
   const end = (): Promise<void> => {
     engine.store.committer.abandon(new HoldfastError('CLOSED', 'This engine has ended'))
     return leave().finally(release)
   }
-  const calls = createCalls({ engine, hooks: hooks.names, clock, connectivity, client, claims, say, port, requests, leave })
+  const calls = createCalls({ engine, hooks: hooks.names, clock, connectivity, client, claims, say, port, requests, cutOff, leave })
 
   async function begin(): Promise<Welcome> {
     const { replies, receipts } = await settledReplies(engine.store.connection, hello.unsettled)

@@ -11,7 +11,7 @@ import type { AttemptReport, Run, RunEnding } from '../runner/runner.ts'
 export type Method =
   | 'push' | 'pushMany' | 'pull' | 'ackMany' | 'fail' | 'heartbeat' | 'report' | 'release' | 'snooze' | 'waitFor' | 'cancel' | 'promote' | 'update' | 'retry' | 'remove'
   | 'retryAll' | 'removeAll' | 'get' | 'list' | 'stats' | 'queues' | 'configure' | 'pause' | 'resume' | 'setUser' | 'forgetUser'
-  | 'process' | 'pauseProcessor' | 'stopProcessor' | 'idle' | 'steps' | 'storeStep' | 'storage' | 'listen' | 'close'
+  | 'process' | 'pauseProcessor' | 'stopProcessor' | 'idle' | 'steps' | 'storeStep' | 'storage' | 'listen' | 'drain' | 'close'
 
 export interface CallMessage { readonly t: 'call'; readonly id: number; readonly method: Method; readonly args: readonly unknown[] }
 export type ToHost =

@@ -226,3 +226,20 @@ test('close gives back what has not started, and waits for what runs', async () 
   expect(counts).toMatchObject({ active: 0, completed: done, waiting: 20 - done })
   expect((await two.list({ queue: 'q' })).jobs.every((job) => job.stalls === 0)).toBe(true)
 })
+
+test('a handler that still runs after close is not started elsewhere, and says how it ended; then nothing is left of its page', async () => {
+  const name = freshName()
+  const [one, two] = [await openTab(1, name), await openTab(2, name)]
+  let runs = 0
+  const handler = async (): Promise<string> => { runs++; await sleep(4000); return 'done' }
+  await one.process('q', handler)
+  const id = await one.push('q', 'n', 0)
+  await until(() => runs === 1)
+  await one.close()
+  expect((await two.get(id))?.state).toBe('active')
+  await two.process('q', handler)
+  expect(await two.waitFor(id, { timeoutMs: 8000 })).toBe('done')
+  expect([runs, (await two.get(id))?.stalls]).toEqual([1, 0])
+  await two.close()
+  await until(async () => (await navigator.locks.query()).held?.every((lock) => !lock.name?.startsWith(`holdfast:${name}:`)) === true)
+})

@@ -50,6 +50,7 @@ interface Welcome { readonly host: Host; readonly alive: string; readonly replie
 
 const START_MS = 10_000
 const SETTLE_MS = 10_000
+const CLOSE_MS = 2000
 const HTTP_CONCURRENCY = 4
 const NOTHING: operations.Held = { box: -1, token: '', seq: -1 }
 
@@ -105,7 +106,7 @@ async function openHost({ world, database, name, execute, watched, fetch, signIn
     giveBack() { say({ t: 'giveBack', processor }) },
     settled(keys) { say({ t: 'settled', processor, keys }) },
   })
-  const calls = createCalls({ engine, claims: true, hooks: hooks.names, clock, connectivity, client, say, port, requests, leave: engine.close })
+  const calls = createCalls({ engine, claims: true, hooks: hooks.names, clock, connectivity, client, say, port, requests, cutOff: () => Promise.resolve(), leave: engine.close })
   await Promise.all(processors.map(calls.process))
   const host: Host = {
     engine,
@@ -266,7 +267,10 @@ export class Tab {
   // ---- calls ----
 
   #request(method: Method, args: readonly unknown[], onId?: (id: number) => void): Promise<unknown> {
-    if (this.closed) return Promise.reject(new HoldfastError('CLOSED', 'The queue was closed'))
+    return this.closed ? Promise.reject(new HoldfastError('CLOSED', 'The queue was closed')) : this.#ask(method, args, onId)
+  }
+
+  #ask(method: Method, args: readonly unknown[], onId?: (id: number) => void): Promise<unknown> {
     const id = ++this.#lastCall
     return new Promise((resolve, reject) => {
       const call: Call = { method, args, resolve, reject }
@@ -376,12 +380,18 @@ export class Tab {
   async #close(drainMs: number): Promise<void> {
     if (this.closed) return
     const { world } = this.around
-    try { if (this.#host) await Promise.race([this.#request('close', [drainMs]), new Promise((resolve) => { world.after(this.page, drainMs + 2000, () => { resolve(undefined) }) })]) } finally {
-      this.closed = true
+    const within = (ms: number, work: Promise<unknown>): Promise<unknown> => Promise.race([work, new Promise((resolve) => { world.after(this.page, ms, () => { resolve(undefined) }) })])
+    const leave = async (): Promise<void> => {
+      await this.#stopHandlers(new HoldfastError('CLOSED', 'The queue was closed'))
+      if (this.#host) await within(CLOSE_MS, this.#ask('close', [])).catch(() => {})
       this.#stopWatching()
       for (const realm of this.realms) world.kill(realm)
+      this.#releaseLock?.()
+    }
+    try { if (this.#host) await within(drainMs + CLOSE_MS, this.#request('drain', [drainMs])) } finally {
+      this.closed = true
       this.#fail(new HoldfastError('CLOSED', 'The queue was closed'))
-      void this.#stopHandlers(new HoldfastError('CLOSED', 'The queue was closed')).then(() => { this.#releaseLock?.() })
+      await within(CLOSE_MS, leave())
     }
   }
 }
