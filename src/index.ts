@@ -1,6 +1,6 @@
 /** `holdfast`: a durable job queue in the browser. `openQueue(name)` is all it takes. */
 import { createClient, type Client } from './door/client.ts'
-import type { Method } from './door/protocol.ts'
+import type { FetchInput, Method } from './door/protocol.ts'
 import type { Claim, Ends } from './door/pulled.ts'
 import { optionsOf } from './door/options.ts'
 import { outgoing } from './door/outgoing.ts'
@@ -89,8 +89,9 @@ export function createQueue<M extends QueueMap = QueueMap>(name: string, options
     async process(queue, handlers, processOptions) { return use().process(queue, handlers, processOptions) },
     async fetch(input, init, fetchOptions) {
       const made = outgoing(input, init, fetchOptions)
-      // What need not be read is sent at once, so that calls count in the order in which they are made.
-      return only(await use().call<IdRun>('push', undefined, made instanceof Promise ? await made : made))
+      // What need not be read is sent at once, so that calls count in the order in which they are made. The rest comes later, and is of who is the user now.
+      const sent = made instanceof Promise ? Object.assign({}, ...await Promise.all([made, use().call('user')])) as FetchInput : made
+      return only(await use().call<IdRun>('push', undefined, sent))
     },
     async waitFor(id, waitOptions) {
       const client = use()

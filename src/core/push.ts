@@ -43,6 +43,8 @@ export interface NewJob {
   readonly data: unknown
   readonly options?: PushOptions | undefined
   readonly http?: HttpRequest
+  /** Whose it is, if not the present user's; `null`: nobody's. */
+  readonly user?: string | null
   /** Bytes of `data` without its binary parts, and of those. */
   readonly size: number
   readonly binary: number

@@ -119,12 +119,10 @@ export function createCalls({ engine, hooks, clock, connectivity, client, claims
       // Of a hole too it is said that it is none.
       const jobs = Array.from(items, (item, i) => newJob(item, `items[${i}].`))
       if (jobs.length === 0) return { ms: 0, random: 0, first: 0, count: 0 } satisfies IdRun
-      const bytes = roomOf(jobs)
-      const looking = space.take(bytes)
-      // Waiting for nothing would still let later calls go first.
-      if (looking) await looking
-      return commit(call, pushing(queue, jobs, bytes))
+      return store(queue, jobs, [call])
     },
+    /** Whose a push would be now. */
+    user: (call) => commit(call, { relaxed: true, run: (work) => Promise.resolve({ user: work.meta.user ?? null }) }),
 
     async pull(call, queue: string, count: number, options: { leaseMs?: number; waitMs?: number } = {}) {
       mayClaim()
@@ -305,40 +303,69 @@ export function createCalls({ engine, hooks, clock, connectivity, client, claims
         else open.set(queue, part)
       } catch (error) { refuse(id, error) }
     })
-    const store = async (queue: string, part: readonly Pushed[]): Promise<void> => {
+    const storeAll = async (queue: string, part: readonly Pushed[]): Promise<void> => {
       const calls = part.map(({ id }) => id)
-      const jobs = part.map(({ job }) => job)
-      const bytes = roomOf(jobs)
-      const looking = space.take(bytes)
-      if (looking) await looking
-      const run = await committer.submit({ ...pushing(queue, jobs, bytes), call: { ids: calls, reply: (value) => value } })
-      say({ t: 'pushed', ids: calls, run })
+      say({ t: 'pushed', ids: calls, run: await store(queue, part.map(({ job }) => job), calls) })
     }
-    await Promise.all(parts.map(async ([queue, good]) => {
-      try { await store(queue, good) } catch (error) {
-        const alone = good.length > 1 && isHoldfastError(error) && error.code === 'QUOTA'
-        for (const one of good) await (alone ? store(queue, [one]) : Promise.reject(error as Error)).catch((cause: unknown) => { refuse(one.id, cause) })
-      }
-      if (good.some(({ job }) => job.http)) await requests(queue)
-    }))
+    const stored: Array<Promise<void>> = []
+    for (const [queue, good] of parts) {
+      stored.push((async () => {
+        try { await storeAll(queue, good) } catch (error) {
+          const alone = good.length > 1 && isHoldfastError(error) && error.code === 'QUOTA'
+          for (const one of good) await (alone ? storeAll(queue, [one]) : Promise.reject(error as Error)).catch((cause: unknown) => { refuse(one.id, cause) })
+        }
+        if (good.some(({ job }) => job.http)) await requests(queue)
+      })())
+      if (looked) await stored.at(-1)
+    }
+    await Promise.all(stored)
+  }
+
+  /** Stores the jobs of these calls if there is room for them. */
+  async function store(queue: string, jobs: readonly NewJob[], ids: readonly number[]): Promise<IdRun> {
+    const bytes = roomOf(jobs)
+    const looking = space.take(bytes)
+    // Waiting for nothing would still let later calls go first.
+    if (looking) { looked = true; await looking }
+    return committer.submit({ ...pushing(queue, jobs, bytes), call: { ids, reply: (value) => value } })
+  }
+
+  /** Calls count in the order in which they are made: behind a push that must look whether there is room they wait. */
+  const steps: Step[] = []
+  let looked = false
+  let held = false
+  function proceed(): void {
+    while (!held) {
+      const step = steps.shift()
+      if (!step) return
+      looked = false
+      const done = step.run()
+      held = looked
+      if (held) void done.finally(() => { held = false; proceed() })
+    }
   }
 
   function take(list: readonly CallMessage[]): void {
-    const steps: Array<() => Promise<void>> = []
     let run: { readonly queue: unknown; readonly ids: number[]; readonly items: Array<string | PushInput | FetchInput> } | undefined
     for (const { id, method, args } of list) {
       const [queue, item] = args as [unknown, string | PushInput | FetchInput]
-      if (method !== 'push') { run = undefined; steps.push(() => answer(id, method, args)) }
+      if (method !== 'push') { run = undefined; steps.push({ id, run: () => answer(id, method, args) }) }
       else if (run && run.queue === queue) { run.ids.push(id); run.items.push(item) }
       else {
         const next = run = { queue, ids: [id], items: [item] }
-        steps.push(() => pushes(next.queue, next.ids, next.items))
+        steps.push({ run: () => pushes(next.queue, next.ids, next.items) })
       }
     }
-    for (const step of steps) void step()
+    proceed()
   }
 
-  return { take, process, forget(id) { waits.get(id)?.abort(new HoldfastError('TIMEOUT', 'The caller stopped waiting')) } }
+  function forget(id: number): void {
+    waits.get(id)?.abort(new HoldfastError('TIMEOUT', 'The caller stopped waiting'))
+    const at = steps.findIndex((step) => step.id === id)
+    if (at >= 0) steps.splice(at, 1)
+  }
+
+  return { take, process, forget }
 }
 
 function checkedSeq(id: unknown): number {
@@ -365,6 +392,9 @@ const pushing = (queue: string, jobs: readonly NewJob[], bytes: number): Operati
   ...(jobs.some(({ options }) => options?.dependsOn) ? { alone: true } : { rooms: operations.PUSH_ROOMS }),
 })
 
+/** What a call has to do, or several pushes. */
+interface Step { readonly id?: number; run(): Promise<void> }
+
 interface Pushed { readonly id: number; readonly job: NewJob }
 
 function newJob(input: PushInput | undefined, at: string): NewJob {
@@ -377,10 +407,10 @@ function newJob(input: PushInput | undefined, at: string): NewJob {
   return { name, data, options: options && present(options), size: size.bytes, binary: size.binary }
 }
 
-function newRequest({ data: given, options, http: input }: FetchInput, hooks: readonly HookName[]): NewJob {
+function newRequest({ data: given, options, http: input, user }: FetchInput, hooks: readonly HookName[]): NewJob {
   if (options !== undefined && (typeof options !== 'object' || options === null || Array.isArray(options))) throw limits.wrong('options', 'an object', options)
   const { queue: _queue, name = 'fetch', idempotency, okStatuses, allowStoredCredentials, fill, ...rest } = options ?? {}
   const job = newJob({ name, data: undefined, options: rest }, '')
   const { http, data, size } = checkRequest(input, given, { idempotency, okStatuses, allowStoredCredentials, fill, dependsOn: rest.dependsOn })
-  return { ...job, data, size: size.bytes, binary: size.binary, http: hooks.length > 0 ? { ...http, hooks } : http }
+  return { ...job, ...present({ user }), data, size: size.bytes, binary: size.binary, http: hooks.length > 0 ? { ...http, hooks } : http }
 }

@@ -11,7 +11,7 @@ import type { AttemptReport, Run, RunEnding } from '../runner/runner.ts'
 export type Method =
   | 'push' | 'pushMany' | 'pull' | 'ackMany' | 'fail' | 'heartbeat' | 'report' | 'release' | 'snooze' | 'waitFor' | 'cancel' | 'promote' | 'update' | 'retry' | 'remove'
   | 'retryAll' | 'removeAll' | 'get' | 'list' | 'stats' | 'queues' | 'configure' | 'pause' | 'resume' | 'setUser' | 'forgetUser'
-  | 'process' | 'pauseProcessor' | 'stopProcessor' | 'idle' | 'steps' | 'storeStep' | 'storage' | 'listen' | 'drain' | 'close'
+  | 'process' | 'pauseProcessor' | 'stopProcessor' | 'idle' | 'steps' | 'storeStep' | 'storage' | 'listen' | 'user' | 'drain' | 'close'
 
 export interface CallMessage { readonly t: 'call'; readonly id: number; readonly method: Method; readonly args: readonly unknown[] }
 export type ToHost =
@@ -29,7 +29,13 @@ export type ToHost =
 /** A push as it crosses, as itself or as JSON. */
 export interface PushInput { readonly name: string; readonly data: unknown; readonly options?: PushOptions | undefined; readonly http?: undefined }
 /** A request as it crosses, by the same call; its options say what a push says beside them. */
-export interface FetchInput { readonly data: unknown; readonly options: FetchOptions | undefined; readonly http: RequestInput }
+export interface FetchInput {
+  readonly data: unknown
+  readonly options: FetchOptions | undefined
+  readonly http: RequestInput
+  /** Who was the user when it was made, where its body had to be read first; `null`: nobody. */
+  readonly user?: string | null
+}
 
 export type Reply = { readonly value: unknown } | { readonly error: ErrorEnvelope }
 

@@ -1,5 +1,5 @@
 /** What a user may rely on at the handle, beyond what the model knows (model.test.ts). */
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { RetryAfter, Unrecoverable } from '../../src/index.ts'
 import type { Context, Job, Queue } from '../../src/queue.ts'
 import { after, tab, tabs, until } from './support/tabs.ts'
@@ -17,6 +17,22 @@ describe('calls', () => {
     const [failed, pulled] = await Promise.all([queue.fail(id, new Error('boom')), queue.pull(Q)])
     expect(failed.willRetry).toBe(true)
     expect(pulled.map((job) => [job.id, job.failures])).toEqual([[id, 1]])
+  })
+
+  it.each<[string, (queue: Queue) => Promise<string>]>([
+    ['fetch, of a Request whose body must be read first', (queue) => queue.fetch(new Request('https://api.example/', { method: 'POST', body: 'x' }))],
+    ['push, where it must be looked up whether there is room', (queue) => queue.push(Q, 'welcome', 'x'.repeat(300_000))],
+    ['pushMany, likewise', async (queue) => (await queue.pushMany(Q, [{ name: 'welcome', data: 'x'.repeat(300_000) }]))[0]!],
+  ])('also before a change of user: %s', async (_call, made) => {
+    let usage = 1e9 - 4.3e6
+    vi.stubGlobal('navigator', { onLine: true, storage: { estimate: () => Promise.resolve({ quota: 1e9, usage }) } })
+    onTestFinished(() => { vi.unstubAllGlobals() })
+    const queue = await tab()
+    await queue.setUser('ann')
+    await queue.storage()
+    usage = 0
+    const [before, , later] = await Promise.all([made(queue), queue.setUser('bob'), queue.push(Q, 'welcome', 1)])
+    expect([(await queue.get(before))?.user, (await queue.get(later))?.user]).toEqual(['ann', 'bob'])
   })
 
   it.each<[string, (queue: Queue, data: { n: number }) => Promise<string>]>([

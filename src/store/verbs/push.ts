@@ -11,7 +11,6 @@ import { bear, meet, parentsOf } from './parents.ts'
 /** Of jobs that depend on others it needs a transaction of its own. */
 export async function push(work: Work, queue: string, items: readonly NewJob[]): Promise<IdRun> {
   if (work.meta.reserve === 'spent') throw new HoldfastError('QUOTA', 'The storage of this origin is full; what is left is for the results of stored jobs. Nothing was stored')
-  const { user } = work.meta
   const stored = await work.queue(queue)
   const row = !stored.http && items.some(({ http }) => http) ? { ...stored, http: true as const } : stored
   const first = work.numbers(items.length)
@@ -26,6 +25,7 @@ export async function push(work: Work, queue: string, items: readonly NewJob[]):
   let best = -Infinity
   for (const [i, item] of items.entries()) {
     const plain = createJob(queue, item, row.settings.defaults ?? NO_OPTIONS, first + i, idOf(first + i), work.now)
+    const user = item.user === undefined ? work.meta.user : item.user ?? undefined
     const made = user === undefined ? plain : { ...plain, user }
     const parents = made.dependsOn && await parentsOf(work, made, known)
     const placed = made.group === undefined ? made : await joinGroup(work, made)
