@@ -1,5 +1,5 @@
 /** `holdfast`: a durable job queue in the browser. `openQueue(name)` is all it takes. */
-import { createClient, type Client } from './door/client.ts'
+import { createClient, wasClosed, type Client } from './door/client.ts'
 import type { FetchInput, Method } from './door/protocol.ts'
 import type { Claim, Ends } from './door/pulled.ts'
 import { optionsOf } from './door/options.ts'
@@ -12,7 +12,7 @@ import type { OpenOptions, Queue, QueueEvent, QueueMap } from './queue.ts'
 
 const open = new Map<string, { readonly client: Client; readonly options: OpenOptions; users: number }>()
 
-const NAME = /^[A-Za-z0-9._-]{1,256}$/
+const NAME = /^[\w.-]{1,256}$/
 
 /** Options with their defaults. What they say the engine checks. */
 function checked(name: string, options: OpenOptions): OpenOptions {
@@ -32,7 +32,7 @@ function clientOf(name: string, given: OpenOptions): Client {
     open.set(name, { client, options, users: 1 })
     return client
   }
-  for (const key of ['worker', 'durability', 'http', 'network', 'claims'] as const) if (known.options[key] !== options[key] && (key === 'worker' || key === 'claims' || options[key])) throw invalid(`options.${key}`, `differs from what ${name} was opened with here`)
+  for (const key of Object.keys(options) as Array<keyof OpenOptions>) if (known.options[key] !== options[key] && (key === 'worker' || options[key] !== undefined)) throw invalid(`options.${key}`, `differs from what ${name} was opened with here`)
   known.users++
   return known.client
 }
@@ -59,7 +59,7 @@ export function createQueue<M extends QueueMap = QueueMap>(name: string, options
   let client: Client | undefined
   let closed = false
   const use = (): Client => {
-    if (closed) throw new HoldfastError('CLOSED', `The queue ${name} was closed`)
+    if (closed) throw wasClosed(name)
     return client ??= clientOf(name, options)
   }
   /** A call of the worker's. Its arguments are copied now, and named as they are in `fields`. */
@@ -90,8 +90,8 @@ export function createQueue<M extends QueueMap = QueueMap>(name: string, options
     async fetch(input, init, fetchOptions) {
       const made = outgoing(input, init, fetchOptions)
       // What need not be read is sent at once, so that calls count in the order in which they are made. The rest comes later, and is of who is the user now.
-      const sent = made instanceof Promise ? Object.assign({}, ...await Promise.all([made, use().call('user')])) as FetchInput : made
-      return only(await use().call<IdRun>('push', undefined, sent))
+      const [request, whose] = made instanceof Promise ? await Promise.all([made, use().call<Pick<FetchInput, 'user'>>('user')]) : [made]
+      return only(await use().call<IdRun>('push', undefined, { ...request, ...whose }))
     },
     async waitFor(id, waitOptions) {
       const client = use()
@@ -105,7 +105,7 @@ export function createQueue<M extends QueueMap = QueueMap>(name: string, options
     salvage: async () => (await maintenance()).salvageDatabase(name),
     reset: async () => (await maintenance()).resetDatabase(name),
     storage: async (storageOptions) => (await maintenance()).storageHealth(use(), storageOptions),
-    on: (type, listener) => use().on(type, listener),
+    on: (type, listener) => use().on(snapshot('type', type), listener),
     async* events(eventsOptions) {
       const heard: QueueEvent[] = []
       let wake = (): void => {}

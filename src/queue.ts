@@ -263,7 +263,7 @@ export interface Queue<M extends QueueMap = QueueMap> {
   salvage(): Promise<SalvageReport>
   /** Deletes the database, with all jobs, and begins anew. */
   reset(): Promise<void>
-  /** Stops claiming, gives back what has not started, waits up to `drainMs` (default 0) for what runs, then closes. */
+  /** Stops claiming, gives back what has not started, waits up to `drainMs` (default 0) for what runs, tells the rest to stop and waits at most 2 s for that. A handler of the page that goes on keeps its job and the worker until it has ended. */
   close(options?: { readonly drainMs?: number }): Promise<void>
 }
 

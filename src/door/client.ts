@@ -1,9 +1,9 @@
 /** The page's side of the door: one worker a queue, replaced when it dies; calls that survive it; handlers that run here. */
 import { transfer, wrap, type Remote } from 'comlink'
 import { fromEnvelope, HoldfastError, invalid } from '../core/errors.ts'
-import { sleep, systemClock as clock } from '../platform/clock.ts'
 import { ownerLock } from '../core/owner.ts'
 import { webLocks } from '../platform/locks.ts'
+import { after, now, within } from '../platform/timer.ts'
 import type { EventType, Handler, OpenOptions, Processor, ProcessOptions, QueueEvent } from '../queue.ts'
 import { batcher } from './batch.ts'
 import type { PageProcessors } from './page-processors.ts'
@@ -37,9 +37,10 @@ export interface Client {
   close(drainMs: number): Promise<void>
 }
 
+export const wasClosed = (name: string): HoldfastError => new HoldfastError('CLOSED', `The queue ${name} was closed`)
+
 export function createClient(name: string, options: OpenOptions): Client {
   const locks = webLocks()
-  const wasClosed = (): HoldfastError => new HoldfastError('CLOSED', `The queue ${name} was closed`)
   const pageId = (): string => `page-${crypto.randomUUID()}`
   /** This page as an owner of leases: another one whenever its lock was lost. */
   let me = pageId()
@@ -60,54 +61,41 @@ export function createClient(name: string, options: OpenOptions): Client {
   let suspended = false
   let releaseLock: (() => void) | undefined
   let stopWatching = (): void => {}
-  /** It was told that there is no engine, or not where it should be. */
-  let degraded = false
-  let retryMs = RETRY_MS
-  let stopRetry = (): void => {}
+  /** How long after the last failed start the next one comes; 0: none has failed. */
+  let retryMs = 0
+  let stopRetry: (() => void) | undefined
 
-  const post = (messages: readonly ToHost[]): void => {
-    link?.port.postMessage({ heard, messages } satisfies ToHostBatch)
-    heard = []
-  }
   const say = batcher<ToHost>((messages) => {
-    try { post(messages) } catch {
-      // One of them cannot be cloned: it is refused, and the others go alone.
-      for (const message of messages) try { post([message]) } catch (error) {
-        if ('id' in message) settle(message.id, { error: { code: 'VALIDATION', message: `arguments cannot be cloned: ${String(error)}`, details: { field: 'arguments' } } })
-      }
+    try { link?.port.postMessage({ heard, messages } satisfies ToHostBatch) } catch (error) {
+      // Each has been copied, so all can be: unless they are too large together.
+      for (const message of messages) if (message.t === 'call') settle(message.id, { error: { code: 'VALIDATION', message: `Cannot be sent: ${String(error)}` } })
     }
+    heard = []
   })
 
   let attaching = false
   let worked = false
   /** Starts an engine unless one is there or on its way; when none can be had the calls are refused, and the next one tries again. */
   async function start(): Promise<void> {
-    if (attaching) return
+    if (attaching || closed) return
     attaching = true
-    stopRetry()
     try {
       while (!link && !closed) {
         releaseLock ??= await locks.hold(ownerLock(name, me), lockLost)
         await attach()
       }
-    } catch (error) { fail(error); retry(error) }
+    } catch (error) { fail(error); if (!closed) retry(error) }
     attaching = false
     if (closed) void leave()
   }
   void start()
 
-  /** Without calls nobody else would: handlers and listeners are left. */
+  /** The next call tries at once, but there may be none: handlers, listeners and requests that are stored wait for an engine too. */
   function retry(error: unknown): void {
-    if (closed || (listeners.size === 0 && !pageProcessors?.all().length)) return
-    if (!degraded) tellHealth((error as Error).message)
-    stopRetry = clock.after(retryMs, () => void start())
-    retryMs = Math.min(2 * retryMs, LONGEST_RETRY_MS)
-  }
-
-  function tellHealth(message?: string): void {
-    if (message !== undefined) tell({ type: 'degraded', at: clock.now(), message })
-    else if (degraded) tell({ type: 'recovered', at: clock.now() })
-    degraded = message !== undefined
+    if (!retryMs) tell({ type: 'degraded', at: now(), message: (error as Error).message })
+    retryMs = Math.min(2 * retryMs || RETRY_MS, LONGEST_RETRY_MS)
+    stopRetry?.()
+    stopRetry = after(retryMs, () => void start())
   }
 
   /** Without its lock this page counts as dead, and what it runs is given to others: it goes on as another owner. */
@@ -125,18 +113,15 @@ export function createClient(name: string, options: OpenOptions): Client {
   function ways(): Array<() => Engine | Promise<Engine>> {
     const { worker } = options
     const fallback = () => import('./fallback.ts')
-    const realm = async (): Promise<Engine> => {
-      await ending
-      return (await import('./realm.ts')).realmHost()
-    }
+    const realm = async (): Promise<Engine> => (await import('./realm.ts')).realmHost()
     if (worker) return [typeof worker === 'function' ? worker : () => worker]
     if (worker === false) return [realm]
     return [urlWorker, async () => (await fallback()).trustedWorker(), async () => (await fallback()).blobWorker(), realm]
   }
 
   /** Outside of the database, so that its loss can be noticed. */
-  function remembered(): { generation?: string } {
-    try { return { generation: localStorage[mirror] as string } } catch { return {} }
+  function remembered(): string | undefined {
+    try { return localStorage[mirror] as string } catch { return undefined }
   }
 
   async function attach(): Promise<void> {
@@ -146,26 +131,29 @@ export function createClient(name: string, options: OpenOptions): Client {
     const tries = worked ? [all[0], all[0], ...all] : all
     for (const [n, start] of tries.entries()) {
       try {
+        await ending
         await greet(await start!(), worked ? Math.min(START_MS, RESTART_MS * 2 ** n) : START_MS)
-        tellHealth(start === all[0] ? undefined : causes.join('; '))
+        if (start !== all[0]) tell({ type: 'degraded', at: now(), message: causes.join('; ') })
+        else if (retryMs) tell({ type: 'recovered', at: now() })
+        retryMs = 0
         return
       } catch (error) {
         // The engine did start, and said so itself.
         if (closed || error instanceof HoldfastError) throw error
-        causes.push(error instanceof Error ? error.message : String(error))
+        causes.push((error as Error | null)?.message ?? String(error))
       }
     }
-    throw new HoldfastError('WORKER_DIED', `No worker could be started: ${causes.join('; ')}`, { causes })
+    throw new HoldfastError('WORKER_DIED', `No worker could be started: ${causes.join('; ')}`)
   }
 
   async function greet(engine: Engine, withinMs: number): Promise<void> {
     const worker = 'terminate' in engine ? engine : undefined
-    const end = (): unknown => 'terminate' in engine ? engine.terminate() : engine.close()
+    const end = (): unknown => worker ? worker.terminate() : (engine as MessagePort).close()
     const api = wrap<HostApi>(engine)
     const starting = new AbortController()
     const failed = new Promise<never>((_resolve, reject) => {
       worker?.addEventListener('error', (event) => { event.preventDefault(); reject(new Error(`The worker failed to start: ${event.message || 'no script'}`)) }, starting)
-      clock.after(withinMs, () => { reject(new Error(`The worker did not answer within ${withinMs} ms`)) })
+      after(withinMs, () => { reject(new Error(`The worker did not answer within ${withinMs} ms`)) })
     })
     failed.catch(() => {})
     const owner = me
@@ -176,17 +164,16 @@ export function createClient(name: string, options: OpenOptions): Client {
         name, client: owner, online: globalThis.navigator?.onLine !== false, page: globalThis.document?.baseURI ?? globalThis.location?.href,
         options: JSON.parse(JSON.stringify({ ...options, worker: undefined }, (_key, value: unknown) => typeof value === 'function' ? 0 : value === 0 ? null : value)) as Hello['options'],
         unsettled: [...calls].map(([id, { method, by }]) => ({ id, method, by })),
-        processors: pageProcessors?.all() ?? [], suspended, ...remembered(),
+        processors: pageProcessors?.all() ?? [], suspended, generation: remembered(),
       }, transfer(remote, [remote]))])
-      if (closed) throw wasClosed()
+      if (closed) throw wasClosed(name)
       if ('error' in answer) throw fromEnvelope(answer.error)
       welcome = answer
     } catch (error) { ending = end(); throw error } finally { starting.abort() }
     const current: Link = { port, end }
     link = current
     worked = true
-    retryMs = RETRY_MS
-    port.onmessage = ({ data }: MessageEvent<readonly ToPage[]>) => { if (link === current) for (const message of data) hear(message) }
+    port.onmessage = ({ data }: MessageEvent<readonly ToPage[]>) => { if (link === current) data.forEach(hear) }
     for (const [id, reply] of welcome.replies) settle(id, reply)
     watchLife(current, welcome.alive, worker && api)
     if (owner === me) resume()
@@ -195,7 +182,7 @@ export function createClient(name: string, options: OpenOptions): Client {
 
   /** A worker's end is known by its lock; where there are no locks, by its silence. */
   function watchLife(current: Link, alive: string, api: Remote<HostApi> | undefined): void {
-    if (!api) { stopWatching = () => {}; return }
+    if (!api) return
     if (alive) { stopWatching = locks.whenFree(alive, () => { died(current) }); return }
     void import('./ping.ts').then(({ whenSilent }) => { if (link === current) stopWatching = whenSilent(() => api.ping(), () => { died(current) }) })
   }
@@ -205,7 +192,7 @@ export function createClient(name: string, options: OpenOptions): Client {
     link = undefined
     stopWatching()
     ending = old.end()
-    for (const [id, call] of calls) call.giveUp ??= clock.after(SETTLE_MS, () => { settle(id, { error: { code: 'WORKER_DIED', message: `No worker could say within ${SETTLE_MS} ms whether ${call.method} was applied` } }) })
+    for (const [id, call] of calls) call.giveUp ??= after(SETTLE_MS, () => { settle(id, { error: { code: 'WORKER_DIED', message: `No worker could say within ${SETTLE_MS} ms whether ${call.method} was applied` } }) })
     void start()
   }
 
@@ -228,9 +215,8 @@ export function createClient(name: string, options: OpenOptions): Client {
 
   // ---- calls ----
 
-  const request: typeof ask = (...args) => closed ? Promise.reject(wasClosed()) : ask(...args)
-
-  function ask(method: Method, args: readonly unknown[], onId?: (id: number) => void): Promise<unknown> {
+  function request(method: Method, args: readonly unknown[], onId?: (id: number) => void): Promise<unknown> {
+    if (closed && method !== 'close') return Promise.reject(wasClosed(name))
     const id = ++lastCall
     return new Promise((resolve, reject) => {
       const call: Call = { method, args, resolve, reject }
@@ -261,7 +247,7 @@ export function createClient(name: string, options: OpenOptions): Client {
       case 'reply': settle(message.id, message.reply); break
       case 'pushed': message.ids.forEach((id, n) => { settle(id, { value: { ...message.run, first: message.run.first + n, count: 1 } }) }); break
       case 'hook': void answer(link, message); break
-      case 'events': for (const event of message.events) tell(event); break
+      case 'events': message.events.forEach(tell); break
       case 'generation': try { localStorage[mirror] = message.generation } catch { /* there is none here */ }
     }
   }
@@ -281,8 +267,8 @@ export function createClient(name: string, options: OpenOptions): Client {
 
   /** A handler that still runs keeps its owner's lock, and the engine that beats for it, so that its job is not started elsewhere meanwhile. */
   async function leave(): Promise<void> {
-    await pageProcessors?.stop(wasClosed())
-    if (link) await Promise.race([ask('close', []), sleep(clock, CLOSE_MS)]).catch(() => {})
+    await pageProcessors?.stop(wasClosed(name))
+    if (link) await within(CLOSE_MS, request('close', [])).catch(() => {})
     stopWatching()
     link?.end()
     releaseLock?.()
@@ -291,8 +277,8 @@ export function createClient(name: string, options: OpenOptions): Client {
   // ---- the page ----
 
   const online = (): void => {
-    if (link) say({ t: 'online', online: globalThis.navigator?.onLine !== false })
-    else void start()
+    say({ t: 'online', online: globalThis.navigator?.onLine !== false })
+    void start()
   }
   const suspend = (on: boolean): void => { suspended = on; say({ t: 'suspend', on }) }
   const hide = (): void => { suspend(true) }
@@ -319,7 +305,7 @@ export function createClient(name: string, options: OpenOptions): Client {
 
     async process(queue, handlers, processOptions) {
       // Only a page that runs handlers loads what runs them.
-      processors ??= import('./page-processors.ts').then((loaded) => pageProcessors = loaded.pageProcessors(request, (message) => { if (link) say(message) }))
+      processors ??= import('./page-processors.ts').then((loaded) => pageProcessors = loaded.pageProcessors(request, say))
       return (await processors).process(queue, handlers, processOptions)
     },
 
@@ -331,25 +317,24 @@ export function createClient(name: string, options: OpenOptions): Client {
       const set = listeners.get(type) ?? new Set()
       listeners.set(type, set)
       set.add(listener)
-      if (link) say({ t: 'listen', on: true })
+      say({ t: 'listen', on: true })
       // Only the worker knows what events there are: an error that nobody can catch, as of a listener.
       request('listen', [type]).catch((error: HoldfastError) => { if (error.code === 'VALIDATION') reportError(error) })
       return () => {
         set.delete(listener)
         if (set.size === 0) listeners.delete(type)
-        if (listeners.size === 0 && link) say({ t: 'listen', on: false })
+        if (listeners.size === 0) say({ t: 'listen', on: false })
       }
     },
 
     async close(drainMs) {
       if (closed) return
-      try { if (link) await Promise.race([request('drain', [drainMs]), sleep(clock, drainMs + CLOSE_MS)]) } finally {
+      try { if (link) await within(drainMs + CLOSE_MS, request('drain', [drainMs])) } finally {
         closed = true
-        stopRetry()
         watching.abort()
         listeners.clear()
-        fail(wasClosed())
-        await Promise.race([leave(), sleep(clock, CLOSE_MS)])
+        fail(wasClosed(name))
+        await within(CLOSE_MS, leave())
       }
     },
   }

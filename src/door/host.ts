@@ -60,7 +60,7 @@ function onlyCalls(endpoint: Endpoint): Endpoint {
 interface Host {
   readonly welcome: Welcome
   take(batch: ToHostBatch): void
-  /** Leaves nothing behind: no lease and no lock. What the page still waits for it asks the next one. */
+  /** Says nothing more, and leaves nothing behind: no lease and no lock. What the page still waits for it asks the next one. */
   end(): Promise<void>
 }
 
@@ -71,7 +71,8 @@ const token = (): string => crypto.randomUUID()
 async function openHost(hello: Hello, served: readonly Served[], receive: (messages: readonly ToPage[]) => void): Promise<Host> {
   const { name, client, options } = hello
   checkOpen('options', options)
-  const say = batcher<ToPage>((messages) => { receive(messages) })
+  let ended = false
+  const say = batcher<ToPage>((messages) => { if (!ended) receive(messages) })
   const { ask, answered } = questions(clock, say)
   const hooks = hooksWithin(Object.keys(options.http ?? {}).sort() as HookName[], clock, ask)
   const probe = probeOf(hello, () => ask('probe'))
@@ -104,6 +105,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
   let leaving: Promise<void> | undefined
   const leave = (): Promise<void> => leaving ??= cutOff().then(engine.close)
   const end = (): Promise<void> => {
+    ended = true
     engine.store.committer.abandon(new HoldfastError('CLOSED', 'This engine has ended'))
     return leave().finally(release)
   }

@@ -38,7 +38,7 @@ export function outgoing(input: string | URL | Request, init?: FetchInit, fetchO
 const MUTE = /(Function|Symbol|Map|Set|RegExp|Error|Promise|Blob|File|FormData|Buffer|View|\dArray)\]$/
 /** What JSON says of a value, `toJSON` heeded; what it would pass over in silence is refused. */
 const asJson = <V>(value: V): V => JSON.parse(JSON.stringify(value, (_key, part: unknown) => {
-  if (MUTE.test(Object.prototype.toString.call(part))) throw new TypeError('JSON says nothing of it')
+  if (MUTE.test(Object.prototype.toString.call(part))) throw new TypeError()
   return part
 })) as V
 

@@ -7,6 +7,7 @@ import { handlerAttempt } from '../runner/handler.ts'
 import { keyOf } from '../runner/key.ts'
 import { createRunner, type RunEnding, type Runner } from '../runner/runner.ts'
 import type { Held } from '../store/operations.ts'
+import { snapshot } from './snapshot.ts'
 import type { Method, ProcessorWish, ToHost, ToProcessor } from './protocol.ts'
 
 type Handlers = Handler<never> | Readonly<Record<string, Handler<never>>>
@@ -40,7 +41,8 @@ const NOTHING: Held = { box: -1, token: '', seq: -1 }
 export function pageProcessors(request: (method: Method, args: readonly unknown[]) => Promise<unknown>, say: (message: ToHost) => void): PageProcessors {
   const processors = new Map<string, PageProcessor>()
 
-  async function process(queue: string, handlers: Handlers, options: ProcessOptions = {}): Promise<Processor> {
+  async function process(name: string, handlers: Handlers, given: ProcessOptions = {}): Promise<Processor> {
+    const [queue, options] = [snapshot('queue', name), snapshot('options', given)]
     const id = crypto.randomUUID()
     const table = handlerTable(handlers)
     const unsettled = new Map<string, RunEnding>()

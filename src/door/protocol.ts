@@ -73,7 +73,7 @@ export interface Hello {
   /** The page is put aside or frozen. */
   readonly suspended: boolean
   /** The database's generation when this origin last used it. */
-  readonly generation?: string
+  readonly generation: string | undefined
   /** The page's processors: the worker adopts what they run before it does anything else. */
   readonly processors: readonly ProcessorWish[]
   /** Calls that a former worker may have applied. */

@@ -77,9 +77,9 @@ export function pulledJobs(request: (method: Method, args: readonly unknown[]) =
     },
     async fail(job, error) { return end<FailResult>(job, 'fail', readable(error)) },
     async heartbeat(job) { await call('heartbeat', leaseOf(job)) },
-    async progress(job, percent, message) { await call('report', leaseOf(job), percent, message) },
+    async progress(job, percent, message) { await call('report', leaseOf(job), snapshot('percent', percent), snapshot('message', message)) },
     async release(job) { await end(job, 'release') },
-    async snooze(job, ms) { await end(job, 'snooze', ms) },
+    async snooze(job, ms) { await end(job, 'snooze', snapshot('ms', ms)) },
   }
 }
 

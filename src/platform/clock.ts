@@ -1,4 +1,6 @@
 /** Time and timers, replaceable in tests. */
+import { after, now } from './timer.ts'
+
 export interface Clock {
   /** Epoch ms; may jump. */
   now(): number
@@ -10,16 +12,6 @@ export interface Clock {
   after(ms: number, call: () => void): () => void
 }
 
-const LONGEST_TIMER = 2 ** 31 - 1
-
-export const systemClock: Clock = {
-  now: () => Date.now(),
-  awake: () => performance.now(),
-  parseDate: (text) => Date.parse(text),
-  after(ms, call) {
-    const timer = setTimeout(call, Math.min(Math.max(0, ms), LONGEST_TIMER))
-    return () => { clearTimeout(timer) }
-  },
-}
+export const systemClock: Clock = { now, awake: () => performance.now(), parseDate: (text) => Date.parse(text), after: (ms, call) => after(Math.max(0, ms), call) }
 
 export const sleep = (clock: Clock, ms: number): Promise<void> => new Promise((resolve) => { clock.after(ms, resolve) })

@@ -40,8 +40,8 @@ it('an answer goes to the worker that asked, and to no other', { timeout: 40_000
     const end = exposeHost([], port1)
     port1.start()
     port2.start()
-    kills.push(() => { end(); setTimeout(() => { port1.close() }, 300) })
-    return Object.assign(port2, { terminate() { end() } }) as unknown as Worker
+    kills.push(() => { void end(); setTimeout(() => { port1.close() }, 300) })
+    return Object.assign(port2, { terminate() { void end() } }) as unknown as Worker
   }
   let asked = 0
   const queue = await open({ async beforeSend(_request, { data }) { asked++; if (data !== 'A') await after(asked === 2 ? 8000 : 7000) } }, freshName(), worker)
