@@ -85,6 +85,8 @@ function splice(view: LaneView, index: number, remove: number, rows: readonly Pa
   return { ...view, pages, gone }
 }
 
+const taken = ({ id, position }: Job): Error => new Error(`position ${position} of job ${id} is taken`)
+
 /** New jobs of one rank, at the very end of it (or, `lifo`, at the very front): fresh pages only, nothing is read or rewritten. */
 export function append(view: LaneView, rank: number, jobs: readonly Job[]): LaneView {
   let out = view
@@ -93,7 +95,9 @@ export function append(view: LaneView, rank: number, jobs: readonly Job[]): Lane
   const [head] = jobs
   if (!head) return view
   const before = lowerBound(view.pages, rank, head.position) - 1
-  const tail = view.pages[before]
+  const [tail, next] = [view.pages[before], view.pages[before + 1]]
+  if (tail?.row.rank === rank && lastPosition(tail.row) >= head.position) throw taken(head)
+  if (next?.row.rank === rank && jobs.some(({ position }) => position >= next.row.first)) throw taken(head)
   let merge = tail?.end && tail.row.rank === rank && hasRoom(tail.row, head) ? tail : undefined
   if (merge) { open = [...merge.row.jobs]; bytes = merge.row.bytes }
   const flush = (): void => {
@@ -126,6 +130,7 @@ export function pageBefore(view: LaneView, rank: number, position: number): { re
 export function insert(view: LaneView, job: Job): LaneView {
   const rank = rankOf(job)
   const before = pageBefore(view, rank, job.position)
+  if (before?.page.row.jobs.some(({ position }) => position === job.position)) throw taken(job)
   if (before && (hasRoom(before.page.row, job) || lastPosition(before.page.row) > job.position)) {
     const { row } = before.page
     const at = row.jobs.findIndex((other) => other.position > job.position)

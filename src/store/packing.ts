@@ -29,7 +29,8 @@ export function pack<T extends Holder>(row: T): T | (Omit<T, 'jobs'> & Packed) {
   const common: Record<string, unknown> = {}
   for (const key of Object.keys(first) as Array<keyof Job>) {
     const value = first[key]
-    if (typeof value !== 'object' && jobs.every((job) => job[key] === value)) common[key] = value
+    // A number is each job's own, even of one that is here twice: without it none of the row could be read.
+    if (key !== 'seq' && typeof value !== 'object' && jobs.every((job) => job[key] === value)) common[key] = value
   }
   const start = first.id.slice(0, SEQ_AT)
   const alike = jobs.every(({ id, seq }) => id === start + seqDigits(seq))

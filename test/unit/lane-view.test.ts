@@ -191,3 +191,10 @@ it('what is pushed rewrites no page that is there', () => {
   lane.append(0, 3, 0, false)
   expect(changes(lane.view)).toMatchObject({ deletes: [], puts: [], adds: [{ first: 4 }] })
 })
+
+it('a place that is taken is refused', () => {
+  const view = append(emptyView('emails', 'welcome'), 0, [2, 4, 6].map((seq) => jobOf({ seq })))
+  for (const seq of [2, 4, 6]) expect(() => insert(view, jobOf({ seq }))).toThrow('is taken')
+  expect(() => append(view, 0, [jobOf({ seq: 6 })])).toThrow('is taken')
+  expect(() => append(view, 0, [jobOf({ seq: 1 }), jobOf({ seq: 2 })])).toThrow('is taken')
+})

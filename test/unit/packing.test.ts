@@ -16,6 +16,11 @@ describe('a row that holds many jobs', () => {
     expect(unpack(structuredClone(pack(row)))).toEqual(row)
   })
 
+  it('can be read with a job that is in it twice', () => {
+    const row = { jobs: [job({ seq: 5 }), job({ seq: 5 })] }
+    expect(unpack(structuredClone(pack(row)))).toEqual(row)
+  })
+
   it('keeps what only some have', () => {
     const rows = [
       { jobs: [job({ seq: 1, tags: ['a'] }), job({ seq: 2 })] }, { jobs: [job({ seq: 1 }), job({ seq: 2, progress: 3 })] },

@@ -329,6 +329,19 @@ describe('in one transaction', () => {
   })
 })
 
+describe('many that are acted on at once', () => {
+  it('are each acted on once, however often they were listed', async () => {
+    const name = freshName()
+    const { committer, close } = testStore(name)
+    await committer.submit(push('a', 1, { maxAttempts: 1 }))
+    await committer.submit(settle(proofs(await committer.submit(pull(1))).map((held) => ({ ...held, event: { type: 'fail' as const, error: { name: 'E', message: 'x' }, owner: 'o', random: 0 } }))))
+    const [dead] = (await stored(name)).dead
+    expect(await committer.submit({ alone: true, run: (work) => operations.actMany(work, [{ ...dead!, state: 'active' }, dead!], { type: 'retry' }) })).toEqual({ done: 1, refused: [] })
+    expect(faults(await stored(name))).toEqual([])
+    await close()
+  })
+})
+
 describe('how long a commit may take', () => {
   it('is 10 s, and another for each 10 MB that it writes', async () => {
     const waits: number[] = []

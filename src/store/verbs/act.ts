@@ -86,7 +86,10 @@ function withEdited(work: Work, job: Job, { bytes, binary }: Size): Job {
 /** The same to many jobs, each of them once and by itself: those that refuse are named, the others done. */
 export async function actMany(work: Work, jobs: readonly Job[], event: JobEvent): Promise<BulkResult> {
   const refused: Array<{ id: string; message: string }> = []
+  const met = new Set<number>()
   for (const { id, seq, state } of jobs) {
+    if (met.has(seq)) continue
+    met.add(seq)
     work.begin()
     try { await act(work, id, seq, event, { seen: state }) } catch (error) {
       if (!isHoldfastError(error)) throw error
@@ -94,5 +97,5 @@ export async function actMany(work: Work, jobs: readonly Job[], event: JobEvent)
       refused.push({ id, message: error.message })
     }
   }
-  return { done: jobs.length - refused.length, refused }
+  return { done: met.size - refused.length, refused }
 }
