@@ -31,6 +31,8 @@ export type JobEvent =
   | { readonly type: 'cancel'; readonly reason: string }
   /** Its `expiresAt` has come. */
   | { readonly type: 'expire' }
+  /** What is kept apart of it can no longer be read. */
+  | { readonly type: 'lose' }
   | { readonly type: 'retry'; readonly edit?: { readonly data: unknown }; readonly options?: PushOptions }
   | { readonly type: 'update'; readonly patch: { readonly data?: unknown; readonly priority?: number; readonly runAt?: number } }
   | { readonly type: 'remove' }
@@ -109,6 +111,8 @@ const stall: Cell<'stall'> = (job, { owner, maxStalls }, now) => {
 
 const expire: Cell<'expire'> = (job, _event, now) => die(job, 'expired', { name: 'ExpiredError', message: 'It was not started in time' }, now)
 
+const lose: Cell<'lose'> = (job, _event, now) => die(job, 'invalid', { name: 'DataLostError', message: 'Its stored data was lost: the browser cannot read it any more' }, now)
+
 const orphan: Cell<'orphan'> = (job, { by }, now) =>
   by === 'cancel' ? cancelled(job, 'parent', now) : die(job, 'parent', { name: 'ParentError', message: 'A job that it depends on is dead' }, now)
 
@@ -150,10 +154,10 @@ const block: Cell<'block'> = (job) => moved(enter(job, 'blocked', present({ runA
 
 const ended: Omit<Row, 'cancel'> = {
   claim: refuse, due: ignore, promote: refuse, block: refuse, unblock: ignore, orphan: ignore, complete: refuse, fail: refuse, snooze: refuse, release: refuse, stall: refuse,
-  expire: ignore, retry, update: refuse, remove: gone,
+  expire: ignore, lose: ignore, retry, update: refuse, remove: gone,
 }
 const unstarted = {
-  orphan: ignore, complete: refuse, fail: refuse, snooze: refuse, release: refuse, stall: refuse, retry: refuse, cancel: cancelNow, expire, update, remove: gone,
+  orphan: ignore, complete: refuse, fail: refuse, snooze: refuse, release: refuse, stall: refuse, retry: refuse, cancel: cancelNow, expire, lose, update, remove: gone,
 } as const
 
 /** The table. A row names where the job is, a column what happens to it. */
@@ -165,7 +169,7 @@ export const TABLE: { readonly [S in State]: Row } = {
   delayed: { ...unstarted, claim: refuse, due, promote: toWaiting, block, unblock: ignore },
   blocked: { ...unstarted, claim: refuse, due: ignore, promote: refuse, block: ignore, unblock, orphan },
   active: {
-    claim: refuse, due: ignore, promote: refuse, block: refuse, unblock: ignore, orphan: ignore, expire: ignore, retry: refuse, update: refuse,
+    claim: refuse, due: ignore, promote: refuse, block: refuse, unblock: ignore, orphan: ignore, expire: ignore, lose: ignore, retry: refuse, update: refuse,
     complete: unlessCancelled(complete),
     fail: unlessCancelled(fail),
     snooze: unlessCancelled((job, { ms }, now) => moved(wait(job, ms, now))),

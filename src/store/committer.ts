@@ -171,20 +171,30 @@ export function createCommitter(connection: Connection, { client, env, strict, s
 
   async function attempt(group: readonly Waiting[], stamp: string, eased: boolean, sending: (done: Done) => void): Promise<Done> {
     const remembered = undisturbed && memory && group.every(({ operation: { needs, alone } }) => !alone && needs?.every(([room, key]) => memory && Work.remembers(memory, room, key))) ? memory : undefined
-    const done = (remembered && await transact(group, stamp, eased, sending, remembered)) ?? await transact(group, stamp, eased, sending, undefined)
-    if (!done) throw new Error('read afresh, yet out of date')
-    return done
+    const lost = new Set<string>()
+    for (let known = -1; known < lost.size;) {
+      known = lost.size
+      const done = (remembered && await transact(group, stamp, eased, sending, lost, remembered)) ?? await transact(group, stamp, eased, sending, lost)
+      if (done) return done
+    }
+    throw new Error('read afresh, yet out of date')
   }
 
-  /** One transaction; undefined when what was remembered turned out to be out of date, so that nothing was done. */
-  function transact(group: readonly Waiting[], stamp: string, eased: boolean, sending: (done: Done) => void, remembered: Memory | undefined): Promise<Done | undefined> {
+  /** One transaction; undefined when what was remembered turned out to be out of date, or rows to be lost that were not known to be, so that nothing was done. */
+  function transact(group: readonly Waiting[], stamp: string, eased: boolean, sending: (done: Done) => void, lost: Set<string>, remembered?: Memory): Promise<Done | undefined> {
     const durability = strict && !group.every(({ operation }) => operation.relaxed) ? 'strict' : 'relaxed'
     return connection.use(scopeOf(group), async (tx) => {
+      tx.avoided = lost
       const work = new Work(tx, env(), remembered)
       const unchanged = remembered ? work.unchanged(remembered) : Promise.resolve(true)
       unchanged.catch(() => {})
       try {
         const outcomes = await run(work, group)
+        if (tx.lost.size > 0) {
+          for (const id of tx.lost) lost.add(id)
+          tx.abort()
+          return undefined
+        }
         if (eased) work.put('meta', 'main', { ...work.meta, reserve: 'spent' })
         const answers = answersOf(group, outcomes)
         work.flush({ client, commit: stamp, at: work.now, replies: repliesWith(answers) })

@@ -21,6 +21,12 @@ export function read<T>(connection: Connection, use: (tx: Tx) => Promise<T>, roo
 /** A job with its data, wherever that is kept. */
 export const withData = async (from: Pick<Tx, 'get'>, job: Job): Promise<Job> => job.large ? { ...job, data: (await from.get('payloads', job.seq))?.data } : job
 
+/** Whether all that is kept apart of a job can be read. */
+export async function isWhole(from: Pick<Tx, 'get'>, { seq, large, dependsOn = {} }: Job): Promise<boolean> {
+  const rows = await Promise.all([...large ? [from.get('payloads', seq)] : [], ...Object.keys(dependsOn).map((name) => from.get('parents', [seq, name]))])
+  return rows.every((row) => row !== undefined)
+}
+
 /** A job with its data and what it has of its parents. */
 export async function whole(from: Pick<Tx, 'get'>, job: Job): Promise<Job> {
   const [{ data }, ...parents] = await Promise.all([withData(from, job), ...Object.keys(job.dependsOn ?? {}).map(async (name) => [name, (await from.get('parents', [job.seq, name]))?.result] as const)])

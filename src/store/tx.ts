@@ -7,6 +7,9 @@ export type Row<R extends Room> = Schema[R]['value']
 export type Index<R extends Room> = Schema[R] extends { readonly indexes: infer I } ? keyof I & string : never
 type Query = IDBValidKey | IDBKeyRange | null
 
+/** What is kept apart of jobs may be a file of the browser's, and that may be lost: then it is as if it were not there, which is to end its own job only. */
+const APART: ReadonlySet<Room> = new Set<Room>(['payloads', 'parents'])
+
 const ask = <T>(request: IDBRequest<T>): Promise<T> => new Promise((resolve, reject) => {
   request.onsuccess = () => { resolve(request.result) }
   request.onerror = () => { reject(request.error) }
@@ -14,6 +17,10 @@ const ask = <T>(request: IDBRequest<T>): Promise<T> => new Promise((resolve, rej
 
 export class Tx {
   readonly raw: IDBTransaction
+  /** Rows that turned out to be lost. Chromium aborts a transaction that has met one, when it ends: it is to be begun again, and to avoid them. */
+  readonly lost = new Set<string>()
+  /** Rows that are known to be lost, and not read again. */
+  avoided: ReadonlySet<string> = new Set()
   /** Settles with the transaction; may be left alone. */
   readonly done: Promise<void>
   constructor(raw: IDBTransaction) {
@@ -28,7 +35,24 @@ export class Tx {
   /** Undoes it, unless it has ended by itself or is on its way to. */
   abort(): void { try { this.raw.abort() } catch { /* so it has */ } }
 
-  get<R extends Room>(room: R, key: Key<R>): Promise<Row<R> | undefined> { return ask<Row<R> | undefined>(this.raw.objectStore(room).get(key)).then(unpack) }
+  get<R extends Room>(room: R, key: Key<R>): Promise<Row<R> | undefined> {
+    return APART.has(room) ? this.#unlessLost(room, key) : ask<Row<R> | undefined>(this.raw.objectStore(room).get(key)).then(unpack)
+  }
+
+  #unlessLost<R extends Room>(room: R, key: Key<R>): Promise<Row<R> | undefined> {
+    const id = `${room} ${String(key)}`
+    if (this.avoided.has(id)) return Promise.resolve(undefined)
+    const request: IDBRequest<Row<R> | undefined> = this.raw.objectStore(room).get(key)
+    return new Promise((resolve, reject) => {
+      request.onsuccess = () => { resolve(unpack(request.result)) }
+      request.onerror = (event) => {
+        if (request.error?.name !== 'NotReadableError') { reject(request.error); return }
+        event.preventDefault()
+        this.lost.add(id)
+        resolve(undefined)
+      }
+    })
+  }
 
   all<R extends Room>(room: R, range: Query = null, count?: number): Promise<Array<Row<R>>> { return ask<Array<Row<R>>>(this.raw.objectStore(room).getAll(range, count)).then((rows) => rows.map(unpack)) }
 

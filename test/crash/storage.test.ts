@@ -1,6 +1,6 @@
 /** A quota that is used up, and a disk that is full: what was stored stays, and is ended. */
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, statfsSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Page } from 'playwright-core'
@@ -133,6 +133,33 @@ test('a log torn by a kill, for which Chromium throws all of the origin away: st
   await browser.start()
   expect(await revisit((await tabAt(browser, `${site.url}/library`)).page, name, ids)).toEqual({ missing: 2, faults: [], told: true, ended: ['ok'] })
   expect(browser.remade()).toBe(true)
+})
+
+test('a file of the browser that is lost takes its own job along, and no other', async () => {
+  const browser = begin('leveldb')
+  const name = freshName()
+  await browser.start()
+  const ids = await (await openTab(browser, site, name)).realm.evaluate(async ({ queue }) => {
+    const noise = (): Uint8Array<ArrayBuffer> => crypto.getRandomValues(new Uint8Array(60_000))
+    return Promise.all([queue.push('q', 'n', [noise(), noise(), noise()]), queue.push('q', 'n', 1), queue.push('q', 'later', [noise(), noise(), noise()], { delayMs: 3_600_000 }), queue.push('q', 'n', 2)])
+  })
+  await browser.killAll()
+  const files = browser.files('IndexedDB', /blob/).filter((path) => statSync(path).isFile())
+  expect(files.length).toBeGreaterThan(0)
+  for (const file of files) rmSync(file)
+  await browser.start()
+  const tab = await openTab(browser, site, name)
+  expect(await tab.realm.evaluate(async ({ queue, kept }, list) => {
+    kept['heard'] = []
+    queue.on('degraded', ({ message }) => { (kept['heard'] as string[]).push(`degraded ${message}`) })
+    const known = await Promise.all(list.map(async (id) => (await queue.get(id))?.data))
+    const listed = (await queue.list()).jobs.length
+    const ran: unknown[] = []
+    await queue.process('q', ({ data }) => { ran.push(data) })
+    for (const end = Date.now() + 10_000; ran.length < 2 && Date.now() < end;) await new Promise((resolve) => { setTimeout(resolve, 20) })
+    const [dead] = (await queue.list({ state: 'dead' })).jobs
+    return { known, listed, ran, dead: dead?.id === list[0] && [dead?.reason, dead?.data], heard: kept['heard'] }
+  }, ids)).toEqual({ known: [undefined, 1, undefined, 2], listed: 4, ran: [1, 2], dead: ['invalid', undefined], heard: [] })
 })
 
 /** A small disk of its own; undefined where none may be mounted. */

@@ -106,6 +106,16 @@ describe('verify', () => {
   })
 })
 
+it('a job whose data was lost dies of it, and takes no other along', async () => {
+  const { name, queue, ids } = await full()
+  await raw(name, (db) => db.clear('payloads'))
+  expect((await queue.list({ name: 'other' })).jobs).toMatchObject([{ id: ids[100], state: 'waiting' }])
+  expect((await queue.pull('q', 200)).some((job) => job.name === 'other')).toBe(false)
+  expect(await queue.get(ids[100]!)).toMatchObject({ state: 'dead', reason: 'invalid' })
+  await queue.retry(ids[100]!, { data: 'anew' })
+  expect((await queue.pull('q'))[0]?.data).toBe('anew')
+})
+
 describe('salvage', () => {
   it('reads every job, with its data and what its lease knows', async () => {
     const { queue, ids } = await full()

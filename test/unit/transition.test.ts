@@ -36,6 +36,7 @@ const TABLE = `
   stall     refused    refused    refused    waiting    refused    refused    refused
   cancel    cancelled  cancelled  cancelled  active     refused    ignored    refused
   expire    dead       dead       dead       ignored    ignored    ignored    ignored
+  lose      dead       dead       dead       ignored    ignored    ignored    ignored
   retry     refused    refused    refused    refused    waiting    waiting    waiting
   update    waiting    delayed    blocked    refused    refused    refused    refused
   remove    gone       gone       gone       active     gone       gone       gone
@@ -43,7 +44,7 @@ const TABLE = `
 
 const EVENTS: { readonly [T in JobEventType]: Extract<JobEvent, { type: T }> } = {
   claim: { type: 'claim' }, due: { type: 'due' }, promote: { type: 'promote' }, block: { type: 'block' }, unblock: { type: 'unblock' }, orphan: { type: 'orphan', by: 'death' }, complete: { type: 'complete', result: 42 }, fail: FAIL,
-  snooze: { type: 'snooze', ms: HOUR }, release: { type: 'release' }, stall: STALL, cancel: { type: 'cancel', reason: 'changed my mind' }, expire: { type: 'expire' },
+  snooze: { type: 'snooze', ms: HOUR }, release: { type: 'release' }, stall: STALL, cancel: { type: 'cancel', reason: 'changed my mind' }, expire: { type: 'expire' }, lose: { type: 'lose' },
   retry: { type: 'retry' }, update: { type: 'update', patch: { priority: 3, runAt: NOW + HOUR } }, remove: { type: 'remove' },
 }
 
@@ -67,7 +68,7 @@ describe('the table', () => {
   it('names every state and every event', () => {
     expect(header).toEqual(STATES)
     expect(rows.map(([event]) => event)).toEqual(Object.keys(EVENTS))
-    expect(cells).toHaveLength(7 * 16)
+    expect(cells).toHaveLength(7 * 17)
   })
 
   it.each(cells)('%s × %s → %s', (state, type, cell) => {

@@ -8,7 +8,7 @@ import { fairShare } from '../../core/share.ts'
 import { transition, type JobEvent } from '../../core/transition.ts'
 import { head, jobBytes, PAGE_JOBS, takeFirst, type LaneView } from '../lane-view.ts'
 import { isApart, lean } from '../packing.ts'
-import { whole as withKept } from '../reads.ts'
+import { isWhole, whole as withKept } from '../reads.ts'
 import { count, setLane, summonAhead } from '../rooms.ts'
 import { bucketsOf, type LeaseRow, type ProcessorShare, type QueueRow } from '../schema.ts'
 import type { Work } from '../work.ts'
@@ -128,7 +128,7 @@ async function take(work: Work, start: QueueRow, runs: Runs | undefined, max: nu
     if (run === 0) break
     const { before = best.view, view, jobs }: { before?: LaneView; view: LaneView; jobs: readonly Job[] } = bounded !== undefined && allowed === 1 ? await takeTrial(work, best.view, bounded, taken.length === 0) : takeFirst(best.view, run)
     row = setLane(work, row, before, view, -jobs.length)
-    const live = await withoutExpired(work, row, jobs, (next) => { row = next })
+    const live = await claimed(work, row, jobs, (next) => { row = next })
     taken.push(...live)
     bytes += live.reduce((sum, one) => sum + jobBytes(one), 0)
     if (bounded !== undefined && allowed < Infinity) {
@@ -175,11 +175,15 @@ function runLength(jobs: readonly Job[], max: number, taken: number, next: { rea
   return n
 }
 
-async function withoutExpired(work: Work, row: QueueRow, jobs: readonly Job[], keep: (row: QueueRow) => void): Promise<Job[]> {
+/** Claims those that can run; those that came too late, or whose data was lost, end. */
+async function claimed(work: Work, row: QueueRow, jobs: readonly Job[], keep: (row: QueueRow) => void): Promise<Job[]> {
   const live: Job[] = []
   let out = row
+  const lost = new Set<Job>()
+  const apart = jobs.filter(isApart)
+  if (apart.length > 0) await Promise.all(apart.map(async (job) => { if (!await isWhole(work, job)) lost.add(job) }))
   for (const job of jobs) {
-    const event: JobEvent = job.expiresAt !== undefined && job.expiresAt <= work.now ? { type: 'expire' } : { type: 'claim' }
+    const event: JobEvent = job.expiresAt !== undefined && job.expiresAt <= work.now ? { type: 'expire' } : lost.has(job) ? { type: 'lose' } : { type: 'claim' }
     const outcome = transition(job, event, work.now)
     if (outcome.kind === 'moved' && outcome.job.state === 'active') { live.push(outcome.job); work.emit('active', job) }
     else out = await settleOutcome(work, out, outcome)
