@@ -9,7 +9,8 @@ import type { After } from '../store/connection.ts'
 import { reserveOf } from '../store/reserve.ts'
 import { deleteDatabase } from '../store/schema.ts'
 import { openStore, type Store } from '../store/store.ts'
-import { repair, salvage, verify } from '../store/verify.ts'
+import { salvage } from '../store/salvage.ts'
+import { repair, verify } from '../store/verify.ts'
 import type { Client } from './client.ts'
 
 const RESET_MS = 10_000
@@ -26,7 +27,7 @@ export async function using<T>(name: string, use: (store: Store) => Promise<T>):
 
 export function verifyDatabase(name: string, options: { readonly repair?: boolean } = {}): Promise<VerifyReport> {
   rules.shape({ repair: rules.boolean })('options', options)
-  return using(name, ({ connection, committer }) => options.repair ? committer.submit({ alone: true, run: repair }) : verify(connection))
+  return using(name, ({ connection, committer }) => options.repair ? repair(committer) : verify(connection))
 }
 
 export const salvageDatabase = (name: string): Promise<SalvageReport> => using(name, ({ connection }) => salvage(connection))

@@ -48,5 +48,6 @@ export function pack<T extends Holder>(row: T): T | (Omit<T, 'jobs'> & Packed) {
 export function unpack<T>(row: T): T {
   if (typeof row !== 'object' || row === null || !('common' in row)) return row
   const { common, ids, ...packed } = row as Packed & T
-  return { ...packed, jobs: packed.jobs.map((job) => ({ ...(ids !== undefined && { id: ids + seqDigits(job.seq) }), position: job.seq, ...common, ...job })) } as T
+  // Of a damaged row, what is no job stays what it is, so that the others can be read.
+  return { ...packed, jobs: packed.jobs.map((job) => job && ({ ...(ids !== undefined && { id: ids + seqDigits(job.seq) }), position: job.seq, ...common, ...job })) } as T
 }

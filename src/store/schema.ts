@@ -258,6 +258,9 @@ export async function openDatabase(factory: IDBFactory, name: string, generation
 
 export const deleteDatabase = (factory: IDBFactory, name: string): Promise<unknown> => opened(factory.deleteDatabase(databaseName(name)))
 
+/** Of a database in which no number is given yet. */
+export const newMeta = (generation: string): MetaRow => ({ key: 'main', generation, next: 1, lastMs: 0, version: 0, needs: NEEDS })
+
 /** Those that an older version did not have. */
 function addRooms(db: IDBDatabase, generation: string): void {
   for (const [room, { key, numbered, indexes = {}, lists = [] }] of Object.entries(LAYOUT)) {
@@ -265,6 +268,6 @@ function addRooms(db: IDBDatabase, generation: string): void {
     const store = db.createObjectStore(room, { keyPath: key ?? null, autoIncrement: numbered === true })
     for (const [index, path] of Object.entries(indexes)) store.createIndex(index, path)
     for (const list of lists) store.createIndex(list, list, { multiEntry: true })
-    if (room === 'meta') store.put({ key: 'main', generation, next: 1, lastMs: 0, version: 0, needs: NEEDS } satisfies MetaRow)
+    if (room === 'meta') store.put(newMeta(generation))
   }
 }

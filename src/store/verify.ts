@@ -1,25 +1,34 @@
-/** Recounts and cross-checks every room, repairs what can be, and reads what can be read of a database that is damaged. */
+/** Recounts and cross-checks every room, and repairs what can be. */
 import { isFinal, STATES, type Job, type State } from '../core/job.ts'
 import { laneOf, originOf } from '../core/lane.ts'
 import { seqOf } from '../core/seq.ts'
-import type { SalvageReport, VerifyReport } from '../queue.ts'
+import type { VerifyReport } from '../queue.ts'
+import type { Committer } from './committer.ts'
 import type { Connection } from './connection.ts'
 import { append, emptyView, PAGE_JOBS, rankOf } from './lane-view.ts'
 import { read } from './reads.ts'
-import { moveKey, withLease } from './rooms.ts'
+import { moveKey } from './rooms.ts'
 import { originOfKey } from '../core/credentials.ts'
-import { bucketsOf, type GroupRow, type HistoryRow, type LeaseRow, type PageKey, type QueueRow, type Room } from './schema.ts'
+import { bucketsOf, newMeta, type GroupRow, type HistoryRow, type LeaseRow, type PageKey, type QueueRow, type Room } from './schema.ts'
 import { isApart } from './packing.ts'
+import { isJob, isSound } from './sound.ts'
 import type { Key, Row, Tx } from './tx.ts'
+import { recover } from './verbs/end.ts'
 import { groupOf, isNoted, passTurn, release } from './verbs/groups.ts'
 import { lookAtParents } from './verbs/parents.ts'
+import { lose } from './verbs/upkeep.ts'
 import { emptyCounts, type Work } from './work.ts'
 
 /** Rows read at once: a few ms, so that a check holds up no push. */
 const CHUNK_ROWS = 64
 const MOST_FAULTS = 100
 const SCANS = 3
+/** What one repair makes fit may show what else is wrong. */
+const REPAIRS = 5
+/** Who holds the jobs of a box that has lost its lease. */
+const NOBODY = ''
 
+type Fix = (work: Work) => void | Promise<void>
 type Ask = <T>(use: (tx: Tx) => Promise<T>) => Promise<T>
 
 interface LaneTally { jobs: number; pages: number; readonly ranks: Set<number>; broken: boolean }
@@ -30,16 +39,22 @@ class Audit {
   count = 0
   /** Where each job was found first. */
   readonly places = new Map<number, string>()
-  readonly fixes: Array<(work: Work) => void | Promise<void>> = []
+  readonly fixes: Fix[] = []
+  /** Those that move jobs, which is safe only where all else fits. */
+  readonly moves: Fix[] = []
   readonly lanes = new Map<string, Map<string, LaneTally>>()
   readonly counts = new Map<string, Record<State, number>>()
+  /** Jobs whose data is kept apart; of those, who has not had it yet. */
   readonly large = new Set<number>()
+  readonly unread = new Set<number>()
   /** Who has ended. */
   readonly final = new Set<number>()
-  /** The parents of each child. */
-  readonly children = new Map<number, Readonly<Record<string, string>>>()
+  /** Those that have parents. */
+  readonly children = new Map<number, Job>()
   readonly blocked: Job[] = []
   readonly leases = new Map<number, LeaseRow>()
+  /** The jobs of boxes without a lease. */
+  readonly orphans = new Map<number, readonly Job[]>()
   readonly history = new Map<number, HistoryRow>()
   /** Queues that hold requests, and how many requests to each origin are leased. */
   readonly http = new Set<string>()
@@ -50,17 +65,23 @@ class Audit {
   /** The groups of those that died. */
   readonly died = new Map<number, string>()
   /** Positions that jobs were given with their turn. */
-  readonly moves = new Map<number, number>()
+  readonly noted = new Map<number, number>()
   /** How many jobs each processor has leased. */
   readonly leased = new Map<string, number>()
   last: { readonly page: PageKey; readonly end: number } | undefined
+  hasMeta = false
   /** The highest number given to a job, position, box or archive. */
   highest = 0
 
-  wrong(what: string, fix?: (work: Work) => void | Promise<void>): void {
+  wrong(what: string, fix?: Fix): void {
     this.count++
     if (this.faults.length < MOST_FAULTS) this.faults.push(what)
     if (fix) this.fixes.push(fix)
+  }
+
+  misplaced(what: string, fix: Fix): void {
+    this.wrong(what)
+    this.moves.push(fix)
   }
 
   /** Notes where a job is; false when it is elsewhere too. */
@@ -70,14 +91,15 @@ class Audit {
     if (other !== undefined) return false
     this.places.set(job.seq, room)
     if (job.large) this.large.add(job.seq)
+    if (job.large && isUnstarted(state)) this.unread.add(job.seq)
     if (isFinal(state)) this.final.add(job.seq)
-    if (job.dependsOn) this.children.set(job.seq, job.dependsOn)
+    if (job.dependsOn) this.children.set(job.seq, { ...job, state })
     if (state === 'blocked') this.blocked.push(job)
     if (job.http) this.http.add(job.queue)
     if (job.http && state === 'active') this.asked.set(originOf(job.http.url), (this.asked.get(originOf(job.http.url)) ?? 0) + 1)
     if (job.group !== undefined && (state === 'waiting' || state === 'delayed' || state === 'active')) this.turns.set(this.groupOf(job.queue, groupOf(job)), job.seq)
     if (job.group !== undefined && state === 'dead') this.died.set(job.seq, JSON.stringify([job.queue, groupOf(job)]))
-    if (isNoted({ ...job, state })) this.moves.set(job.seq, job.position)
+    if (isNoted({ ...job, state })) this.noted.set(job.seq, job.position)
     this.tally(job.queue)[state]++
     return true
   }
@@ -104,44 +126,53 @@ class Audit {
   }
 }
 
-/** Rows of a room in order of their keys, a few at a time. */
-async function each<R extends Room>(ask: Ask, room: R, visit: (row: Row<R>, key: Key<R>) => void): Promise<void> {
+const isUnstarted = (state: State): boolean => state === 'waiting' || state === 'delayed' || state === 'blocked'
+
+/** Rows of a room in order of their keys, a few at a time; `unsound` is told the keys of those that are nothing that belongs there. */
+async function each<R extends Room>(ask: Ask, audit: Audit, room: R, visit: (row: Row<R>, key: Key<R>) => void, unsound = (key: Key<R>): void => { audit.wrong(`${room} ${String(key)} cannot be read`, (work) => { work.delete(room, key) }) }): Promise<void> {
   for (let range: IDBKeyRange | null = null; ;) {
-    const [rows, keys] = await ask((tx) => Promise.all([tx.all(room, range, CHUNK_ROWS), tx.keys(room, range, CHUNK_ROWS)]))
-    rows.forEach((row, i) => { visit(row, keys[i] as Key<R>) })
-    if (rows.length < CHUNK_ROWS) return
-    range = IDBKeyRange.lowerBound(keys[keys.length - 1], true)
+    const rows = await ask((tx) => tx.sound(room, range, CHUNK_ROWS))
+    for (const { key, row } of rows) if (isSound(room, row)) visit(row, key); else unsound(key)
+    const last = rows[rows.length - 1]
+    if (!last || rows.length < CHUNK_ROWS) return
+    range = IDBKeyRange.lowerBound(last.key, true)
   }
 }
 
 /** In the order of trust: of a job that is in two places the first one counts. What has ended has ended; what is leased may be running. */
 async function scan(ask: Ask): Promise<Audit> {
   const audit = new Audit()
-  await each(ask, 'history', (row) => { audit.history.set(row.order, row) })
-  await each(ask, 'archives', ({ jobs }, order) => { checkArchive(audit, order, jobs) })
+  await each(ask, audit, 'history', (row) => { audit.history.set(row.order, row) })
+  await each(ask, audit, 'archives', ({ jobs }, order) => { checkArchive(audit, order, jobs) })
   for (const { queue, state, order } of audit.history.values()) audit.wrong(`history ${order} has no archive`, (work) => { work.delete('history', [queue, state, order]) })
-  await each(ask, 'dead', (job) => { checkSingle(audit, 'dead', job) })
-  await each(ask, 'leases', (lease) => { audit.leases.set(lease.box, lease) })
-  await each(ask, 'boxes', ({ jobs }, box) => { checkBox(audit, box, jobs) })
+  await each(ask, audit, 'dead', (job) => { checkSingle(audit, 'dead', job) })
+  await each(ask, audit, 'leases', (lease) => { audit.leases.set(lease.box, lease) })
+  await each(ask, audit, 'boxes', ({ jobs }, box) => { checkBox(audit, box, jobs) })
   for (const { box, queue } of audit.leases.values()) audit.wrong(`lease ${box} of ${queue} has no box`, (work) => { work.delete('leases', box) })
-  await each(ask, 'delayed', (job) => { checkSingle(audit, 'delayed', job) })
-  await each(ask, 'blocked', (job) => { checkSingle(audit, 'blocked', job) })
-  await each(ask, 'waiting', (page, key) => { checkPage(audit, page, key) })
+  await each(ask, audit, 'delayed', (job) => { checkSingle(audit, 'delayed', job) })
+  await each(ask, audit, 'blocked', (job) => { checkSingle(audit, 'blocked', job) })
+  await each(ask, audit, 'waiting', (page, key) => { checkPage(audit, page, key) }, ([queue, lane, ...place]) => {
+    audit.lane(queue, lane).broken = true
+    audit.wrong(`page ${[queue, lane, ...place].join(' ')} cannot be read`)
+  })
+  checkOrphans(audit)
   await checkPayloads(ask, audit)
-  await each(ask, 'queues', (row) => { checkQueueRow(audit, row) })
+  await each(ask, audit, 'queues', (row) => { checkQueueRow(audit, row) }, (queue) => { checkQueueRow(audit, undefined, queue) })
   for (const [queue, counts] of audit.counts) if (Object.values(counts).some((n) => n > 0)) checkQueueRow(audit, undefined, queue)
-  await each(ask, 'origins', (gate) => {
+  await each(ask, audit, 'origins', (gate) => {
     const out = audit.asked.get(gate.origin) ?? 0
     if (gate.out > out) audit.wrong(`${gate.origin} waits for ${gate.out} requests, but ${out} are out`, (work) => { work.put('origins', gate.origin, { ...gate, out }) })
   })
-  await each(ask, 'credentials', ({ out, ...row }) => {
+  await each(ask, audit, 'credentials', ({ out, ...row }) => {
     const key = originOfKey(row.origin)
     if (out && !audit.asked.get(key)) audit.wrong(`the credentials of ${key} are tried by no request`, (work) => { work.put('credentials', row.origin, row) })
   })
   // Before the groups, which may need a number.
-  await each(ask, 'meta', ({ next }) => {
+  await each(ask, audit, 'meta', ({ next }) => {
+    audit.hasMeta = true
     if (audit.highest >= next) audit.wrong(`number ${audit.highest} is given, but the next is ${next}`, (work) => { work.put('meta', 'main', { ...work.meta, next: audit.highest + 1 }) })
-  })
+  }, () => {})
+  if (!audit.hasMeta) audit.wrong('the meta row is lost', (work) => { work.put('meta', 'main', { ...newMeta(work.env.token()), next: audit.highest + 1 }) })
   await checkGroups(ask, audit)
   await checkFamilies(ask, audit)
   return audit
@@ -151,7 +182,7 @@ function checkArchive(audit: Audit, order: number, jobs: readonly Job[]): void {
   const row = audit.history.get(order)
   audit.history.delete(order)
   audit.highest = Math.max(audit.highest, order)
-  const kept = jobs.filter((job) => isFinal(job.state) && audit.place(job, `archive ${order}`, job.state))
+  const kept = jobs.filter((job) => isJob(job) && isFinal(job.state) && audit.place(job, `archive ${order}`, job.state))
   const seqs = kept.map(({ seq }) => seq)
   const sound = row && kept.length === jobs.length && row.seqs.join() === seqs.join() && bucketsOf(seqs).every((bucket) => row.buckets.includes(bucket))
   if (sound) return
@@ -174,10 +205,11 @@ function checkBox(audit: Audit, box: number, jobs: readonly Job[]): void {
   const lease = audit.leases.get(box)
   audit.leases.delete(box)
   audit.highest = Math.max(audit.highest, box)
-  if (!lease) { audit.wrong(`box ${box} has no lease`, (work) => { work.delete('boxes', box) }); return }
-  const held = new Map(jobs.map((job) => [job.seq, job]))
+  if (!lease) { audit.orphans.set(box, jobs.filter(isJob)); return }
+  const held = new Map(jobs.filter(isJob).map((job) => [job.seq, job]))
   const left = lease.left.filter((seq) => { const job = held.get(seq); return job && audit.place(job, `box ${box}`, 'active') })
   if (lease.processor !== undefined) audit.leased.set(lease.processor, (audit.leased.get(lease.processor) ?? 0) + left.length)
+  if (lease.owner === NOBODY) audit.misplaced(`nobody runs the jobs of box ${box}`, async (work) => { await recover(work, box, undefined, 'release') })
   if (left.length === lease.left.length && left.length > 0) return
   audit.wrong(`lease ${box} names jobs that its box does not hold, or that are elsewhere`, (work) => {
     work.put('leases', box, left.length > 0 ? { ...lease, left } : undefined)
@@ -185,12 +217,26 @@ function checkBox(audit: Audit, box: number, jobs: readonly Job[]): void {
   })
 }
 
-function checkPage(audit: Audit, { queue, lane, rank, first, jobs }: Row<'waiting'>, key: PageKey): void {
+/** Those of its jobs that are nowhere else are leased to nobody, who gives them back. */
+function checkOrphans(audit: Audit): void {
+  for (const [box, jobs] of audit.orphans) {
+    const [first, ...others] = jobs.filter((job) => audit.place(job, `box ${box}`, 'active'))
+    const left = first ? [first, ...others].map(({ seq }) => seq) : []
+    audit.wrong(`box ${box} has no lease`, (work) => {
+      if (first) work.put('leases', box, { box, queue: first.queue, token: work.env.token(), owner: NOBODY, left, leaseMs: 0, buckets: bucketsOf(left) })
+      else work.delete('boxes', box)
+    })
+  }
+}
+
+function checkPage(audit: Audit, page: Row<'waiting'>, key: PageKey): void {
+  const [queue, lane, rank, first] = key
+  const jobs = page.jobs.filter(isJob)
   const tally = audit.lane(queue, lane)
   const before = audit.last
   const follows = before && before.page[0] === queue && before.page[1] === lane && before.page[2] === rank
   let end = -Infinity
-  let sound = jobs.length > 0 && jobs.length <= PAGE_JOBS && jobs[0]?.position === first && !(follows && before.end >= first)
+  let sound = page.queue === queue && page.lane === lane && page.rank === rank && page.first === first && jobs.length === page.jobs.length && jobs.length > 0 && jobs.length <= PAGE_JOBS && jobs[0]?.position === first && !(follows && before.end >= first)
   for (const job of jobs) {
     sound &&= job.position > end && job.queue === queue && laneOf(job) === lane && rankOf(job) === rank && job.state === 'waiting'
     end = job.position
@@ -208,7 +254,7 @@ function checkPage(audit: Audit, { queue, lane, rank, first, jobs }: Row<'waitin
 async function checkPayloads(ask: Ask, audit: Audit): Promise<void> {
   const found = new Set(await ask((tx) => tx.keys('payloads')))
   for (const seq of found) if (!audit.large.has(seq)) audit.wrong(`the data of job ${seq} was left behind`, (work) => { work.delete('payloads', seq) })
-  for (const seq of audit.large) if (!found.has(seq)) audit.wrong(`the data of job ${seq} is missing`)
+  for (const seq of audit.unread) if (!await ask((tx) => tx.get('payloads', seq))) audit.misplaced(`the data of job ${seq} is lost`, (work) => lose(work, seq))
 }
 
 function checkQueueRow(audit: Audit, row: QueueRow | undefined, queue = row?.queue ?? ''): void {
@@ -235,15 +281,15 @@ function checkQueueRow(audit: Audit, row: QueueRow | undefined, queue = row?.que
 async function checkGroups(ask: Ask, audit: Audit): Promise<void> {
   const stored = new Map<Job[], GroupRow[]>()
   const moves = new Map<number, number>()
-  await each(ask, 'groups', (row) => {
+  await each(ask, audit, 'groups', (row) => {
     if (row.queue === '') { moves.set(row.position, row.seq); return }
     const members = audit.groupOf(row.queue, row.group)
     const rows = stored.get(members)
     if (rows) rows.push(row)
     else stored.set(members, [row])
   })
-  for (const [seq, position] of audit.moves) if (moves.get(seq) !== position) audit.wrong(`it is not noted where job ${seq} went`, (work) => { work.put('groups', moveKey(seq), { queue: '', group: '', position: seq, seq: position }) })
-  for (const seq of moves.keys()) if (!audit.moves.has(seq)) audit.wrong(`a note of where job ${seq} went was left behind`, (work) => { work.delete('groups', moveKey(seq)) })
+  for (const [seq, position] of audit.noted) if (moves.get(seq) !== position) audit.wrong(`it is not noted where job ${seq} went`, (work) => { work.put('groups', moveKey(seq), { queue: '', group: '', position: seq, seq: position }) })
+  for (const seq of moves.keys()) if (!audit.noted.has(seq)) audit.wrong(`a note of where job ${seq} went was left behind`, (work) => { work.delete('groups', moveKey(seq)) })
   for (const [id, members] of audit.groups) {
     const rows = stored.get(members) ?? []
     const [head, ...waiting] = rows
@@ -253,44 +299,50 @@ async function checkGroups(ask: Ask, audit: Audit): Promise<void> {
     const holder = audit.turns.get(members) ?? (isHeld ? head.seq : undefined)
     const sorted = members.filter(({ seq }) => seq !== holder).sort((a, b) => a.position - b.position)
     if (holder !== undefined && head?.seq === holder && head.position === -Infinity && head.waiting === sorted.length && waiting.map(({ seq }) => seq).join() === sorted.map(({ seq }) => seq).join()) continue
-    audit.wrong(`group ${group} of ${queue} does not fit its jobs`, async (work) => {
+    const what = `group ${group} of ${queue} does not fit its jobs`
+    const list = (work: Work): void => {
       for (const { position } of rows) work.delete('groups', [queue, group, position])
       for (const { position, seq } of sorted) work.put('groups', [queue, group, position], { queue, group, position, seq })
-      const found: GroupRow = { queue, group, position: -Infinity, seq: holder ?? -1, waiting: sorted.length }
-      if (holder === undefined) work.putQueue(await passTurn(work, await work.queue(queue), found))
-      else work.put('groups', [queue, group, -Infinity], found)
-    })
+    }
+    const found = { queue, group, position: -Infinity, waiting: sorted.length }
+    if (holder === undefined) audit.misplaced(what, async (work) => { list(work); work.putQueue(await passTurn(work, await work.queue(queue), { ...found, seq: -1 })) })
+    else audit.wrong(what, (work) => { list(work); work.put('groups', [queue, group, -Infinity], { ...found, seq: holder }) })
   }
 }
 
 /** Each child knows all its parents; who is blocked waits for one that has not ended, or for its turn. */
 async function checkFamilies(ask: Ask, audit: Audit): Promise<void> {
-  const missing = new Map([...audit.children].map(([seq, dependsOn]) => [seq, new Map(Object.entries(dependsOn))]))
-  await each(ask, 'parents', ({ child, name }) => {
+  const missing = new Map([...audit.children].map(([seq, { dependsOn }]) => [seq, new Map(Object.entries(dependsOn ?? {}))]))
+  await each(ask, audit, 'parents', ({ child, name }) => {
     if (!missing.get(child)?.delete(name)) audit.wrong(`what job ${child} had of ${name} was left behind`, (work) => { work.delete('parents', [child, name]) })
   })
-  for (const [child, names] of missing) for (const [name, id] of names) audit.wrong(`what job ${child} has of ${name} is missing`, (work) => { work.put('parents', [child, name], { child, name, parent: seqOf(id) ?? -1 }) })
+  for (const [child, names] of missing) for (const [name, id] of names) {
+    const { state, waitsFor = [] } = audit.children.get(child) ?? { state: 'dead' }
+    const parent = seqOf(id) ?? -1
+    if (waitsFor.includes(parent)) audit.wrong(`what job ${child} has of ${name} is missing`, (work) => { work.put('parents', [child, name], { child, name, parent }) })
+    else if (isUnstarted(state)) audit.misplaced(`what job ${child} has of ${name} is lost`, (work) => lose(work, child))
+  }
   for (const job of audit.blocked) {
     const { seq, waitsFor = [] } = job
-    if (job.group === undefined && waitsFor.length === 0) audit.wrong(`job ${seq} is blocked by nothing`, async (work) => { work.putQueue(await release(work, await work.queue(job.queue), job)) })
+    if (job.group === undefined && waitsFor.length === 0) audit.misplaced(`job ${seq} is blocked by nothing`, async (work) => { work.putQueue(await release(work, await work.queue(job.queue), job)) })
     const ended = waitsFor.filter((parent) => audit.final.has(parent) || !audit.places.has(parent))
-    if (ended.length > 0) audit.wrong(`job ${seq} waits for ${ended.join()}, which ended`, (work) => lookAtParents(work, seq))
+    if (ended.length > 0) audit.misplaced(`job ${seq} waits for ${ended.join()}, which ended`, (work) => lookAtParents(work, seq))
   }
   const awaited = Math.max(-1, ...audit.blocked.flatMap(({ waitsFor = [] }) => waitsFor))
-  await each(ask, 'meta', ({ awaited: known = -1 }) => {
+  await each(ask, audit, 'meta', ({ awaited: known = -1 }) => {
     if (awaited > known) audit.wrong(`job ${awaited} has children, and nobody knows`, (work) => { work.put('meta', 'main', { ...work.meta, awaited }) })
-  })
+  }, () => {})
 }
 
 /** Pages a queue anew: each job once, where it belongs. */
 async function repage(work: Work, audit: Audit, queue: string, lanes: Map<string, LaneTally>): Promise<void> {
   const range = IDBKeyRange.bound([queue], [queue, []])
-  const [pages, keys] = await Promise.all([work.tx.all('waiting', range), work.tx.keys('waiting', range)])
-  for (const key of keys) work.delete('waiting', key)
+  const pages = await work.tx.sound('waiting', range)
+  for (const { key } of pages) work.delete('waiting', key)
   lanes.clear()
   const runs = new Map<string, Job[]>()
   const seen = new Set<number>()
-  for (const job of pages.flatMap(({ jobs }) => jobs)) {
+  for (const job of pages.flatMap(({ row }) => isSound('waiting', row) ? row.jobs.filter(isJob) : [])) {
     if (seen.has(job.seq) || !audit.places.get(job.seq)?.startsWith('page ')) continue
     seen.add(job.seq)
     const id = JSON.stringify([laneOf(job), rankOf(job)])
@@ -320,33 +372,23 @@ export async function verify(connection: Connection): Promise<VerifyReport> {
   return reportOf(await read(connection, (tx) => scan((use) => use(tx))), 0)
 }
 
-/** Checks and repairs, in one transaction. Lost jobs and data do not come back; everything else is made to fit. */
-export async function repair(work: Work): Promise<VerifyReport> {
+async function mend(work: Work): Promise<VerifyReport> {
   const audit = await scan((use) => use(work.tx))
-  for (const [queue, lanes] of audit.lanes) if ([...lanes.values()].some(({ broken }) => broken)) await repage(work, audit, queue, lanes)
-  for (const fix of audit.fixes) await fix(work)
-  return reportOf(audit, audit.fixes.length)
+  const broken = [...audit.lanes].filter(([, lanes]) => [...lanes.values()].some((lane) => lane.broken))
+  for (const [queue, lanes] of broken) await repage(work, audit, queue, lanes)
+  const fixes = broken.length + audit.fixes.length > 0 ? audit.fixes : audit.moves
+  for (const fix of fixes) await fix(work)
+  return reportOf(audit, fixes.length)
 }
 
-const JOB_ROOMS = ['waiting', 'boxes', 'delayed', 'blocked', 'dead', 'archives'] as const satisfies readonly Room[]
-
-/** Every job that can be read, row by row where rows fail. */
-export async function salvage(connection: Connection): Promise<SalvageReport> {
-  const jobs: Job[] = []
-  const unreadable: string[] = []
-  const leases = new Map<number, LeaseRow>()
-  const attempt = async <T>(what: string, use: (tx: Tx) => Promise<T>): Promise<T | undefined> => read(connection, use).catch((error: unknown) => { unreadable.push(`${what}: ${String(error)}`); return undefined })
-  for (const lease of await attempt('leases', (tx) => tx.all('leases')) ?? []) leases.set(lease.box, lease)
-  for (const room of JOB_ROOMS) for (const key of await attempt(room, (tx) => tx.keys<Room>(room)) ?? []) {
-    const at = `${room} ${JSON.stringify(key)}`
-    const row = await attempt(at, (tx) => tx.get<Room>(room, key)) as Job | { readonly jobs: readonly Job[] } | undefined
-    if (!row) continue
-    for (const job of 'jobs' in row ? row.jobs : [row]) {
-      const lease = room === 'boxes' ? leases.get(key as number) : undefined
-      if (room === 'boxes' && !lease?.left.includes(job.seq)) continue
-      const data = job.large ? (await attempt(`the data of job ${job.id}`, (tx) => tx.get('payloads', job.seq)))?.data : job.data
-      jobs.push({ ...lease ? withLease({ ...job, state: 'active' }, lease) : job, data })
-    }
+/** Checks and repairs, in one transaction each time. What is lost does not come back, and jobs that lack it die; everything else is made to fit. */
+export async function repair(committer: Committer): Promise<VerifyReport> {
+  const submit = (): Promise<VerifyReport> => committer.submit({ alone: true, run: mend })
+  const first = await submit()
+  let { repaired } = first
+  for (let n = 1, last = first; !last.ok && n < REPAIRS; n++) {
+    last = await submit()
+    repaired += last.repaired
   }
-  return { jobs, unreadable }
+  return { ...first, repaired }
 }

@@ -158,8 +158,10 @@ test('a file of the browser that is lost takes its own job along, and no other',
     await queue.process('q', ({ data }) => { ran.push(data) })
     for (const end = Date.now() + 10_000; ran.length < 2 && Date.now() < end;) await new Promise((resolve) => { setTimeout(resolve, 20) })
     const [dead] = (await queue.list({ state: 'dead' })).jobs
-    return { known, listed, ran, dead: dead?.id === list[0] && [dead?.reason, dead?.data], heard: kept['heard'] }
-  }, ids)).toEqual({ known: [undefined, 1, undefined, 2], listed: 4, ran: [1, 2], dead: ['invalid', undefined], heard: [] })
+    const found = (await queue.verify()).faults.length
+    await queue.verify({ repair: true })
+    return { known, listed, ran, dead: dead?.id === list[0] && [dead?.reason, dead?.data], heard: kept['heard'], found, later: (await queue.get(list[2]))?.reason, left: (await queue.verify()).faults, unreadable: (await queue.salvage()).unreadable.length }
+  }, ids)).toEqual({ known: [undefined, 1, undefined, 2], listed: 4, ran: [1, 2], dead: ['invalid', undefined], heard: [], found: 1, later: 'invalid', left: [], unreadable: 2 })
 })
 
 /** A small disk of its own; undefined where none may be mounted. */

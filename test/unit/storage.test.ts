@@ -37,7 +37,7 @@ const keyOf = (page: Page): IDBValidKey => [page.queue, page.lane, page.rank, pa
 const first = async <T>(db: IDBPDatabase, room: string): Promise<T> => (await db.getAll(room))[0] as T
 
 /** What can be wrong; `lost`: how many jobs cannot come back. */
-const DAMAGE: Array<[string, (db: IDBPDatabase) => Promise<unknown>, { lost?: number; unrepaired?: true }?]> = [
+const DAMAGE: Array<[string, (db: IDBPDatabase) => Promise<unknown>, { lost?: number; dead?: true }?]> = [
   ['a counter is off', async (db) => { const row = await db.get('queues', 'q') as { counts: { waiting: number } }; row.counts.waiting += 7; await db.put('queues', row) }],
   ['a lane is unknown', async (db) => { const row = await db.get('queues', 'q') as { lanes: Record<string, unknown> }; delete row.lanes['other']; await db.put('queues', row) }],
   ['the queue is unknown', (db) => db.delete('queues', 'q')],
@@ -58,17 +58,35 @@ const DAMAGE: Array<[string, (db: IDBPDatabase) => Promise<unknown>, { lost?: nu
     await db.put('waiting', page, keyOf(page))
   }],
   ['a lease has lost its box', async (db) => db.clear('boxes'), { lost: 3 }],
-  ['a box has lost its lease', async (db) => db.clear('leases'), { lost: 3 }],
+  ['a box has lost its lease', async (db) => db.clear('leases')],
   ['an archive has lost its history', async (db) => db.clear('history')],
   ['a history has lost its archive', async (db) => db.clear('archives'), { lost: 1 }],
   ['a dead job is delayed too', async (db) => { const dead = await first<object>(db, 'dead'); await db.put('delayed', { ...dead, state: 'delayed', runAt: 1 }) }],
   ['a dead job is in the delayed room as well, as it was', async (db) => { await db.put('delayed', await first<object>(db, 'dead')) }],
   ['data was left behind', (db) => db.put('payloads', { seq: 77_777, data: 'x' })],
-  ['data is missing', (db) => db.clear('payloads'), { unrepaired: true }],
+  ['data is missing', (db) => db.clear('payloads'), { dead: true }],
   ['a group has forgotten who waits', async (db) => db.clear('groups')],
   ['a group waits for one that is gone', async (db) => { const head = (await db.getAll('groups') as Array<{ position: number }>)[0]!; await db.put('groups', { ...head, seq: 99_999 }) }],
   ['a group counts wrongly', async (db) => { const head = (await db.getAll('groups') as Array<{ position: number }>)[0]!; await db.put('groups', { ...head, waiting: 7 }) }],
   ['a number would be given again', async (db) => { const meta = await db.get('meta', 'main') as { next: number }; await db.put('meta', { ...meta, next: 5 }) }],
+  ...[undefined, null, 7, {}, { queue: 'q', lane: 'x', rank: 0, first: 5, bytes: 0, jobs: null }, { queue: 'q', lane: 'x', rank: 0, first: 5, bytes: 0, jobs: [null] }, { jobs: [{ seq: 5 }], common: 1 }]
+    .map((page): typeof DAMAGE[number] => [`a page is ${JSON.stringify(page)}`, (db) => db.put('waiting', page, ['q', 'x', 0, 5])]),
+  ['a page holds something that is no job as well', async (db) => { const page = await first<Page>(db, 'waiting'); page.jobs.push(null as never); await db.put('waiting', page, keyOf(page)) }],
+  ['a page is nowhere', (db) => db.put('waiting', 7, ['elsewhere', 'x', 0, 5])],
+  ['a box is text', (db) => db.put('boxes', 'hello', 999)],
+  ['an archive is a number', (db) => db.put('archives', 5, 999)],
+  ['an archive holds something that is no job as well', async (db) => { const [key] = await db.getAllKeys('archives'); const archive = await db.get('archives', key!) as { jobs: unknown[] }; archive.jobs.push(null); await db.put('archives', archive, key) }],
+  ['a lease says nothing', (db) => db.put('leases', { box: 999, buckets: [1] })],
+  ['a history says nothing', (db) => db.put('history', { queue: 'q', state: 'completed', order: 999 })],
+  ['a delayed job is only a number', (db) => db.put('delayed', { seq: 777 })],
+  ['a blocked job is only a number', (db) => db.put('blocked', { seq: 777 })],
+  ['a dead job is only a number', (db) => db.put('dead', { seq: 778 })],
+  ['a queue is only a name', (db) => db.put('queues', { queue: 'zz' })],
+  ['the queue is only a name', (db) => db.put('queues', { queue: 'q' })],
+  ['a group says nothing', (db) => db.put('groups', { queue: 'q', group: 'x', position: 3 })],
+  ['an origin says nothing', (db) => db.put('origins', { origin: 'https://a.example' })],
+  ['the meta row is lost', (db) => db.delete('meta', 'main')],
+  ['the meta row says nothing', (db) => db.put('meta', { key: 'main' })],
 ]
 
 describe('verify', () => {
@@ -77,16 +95,18 @@ describe('verify', () => {
     expect(await queue.verify()).toEqual({ ok: true, jobs: 105, found: 0, faults: [], repaired: 0 })
   })
 
-  it.each(DAMAGE)('%s: it is found, and repaired', async (_what, damage, { lost = 0, unrepaired = false } = {}) => {
-    const { name, queue } = await full()
+  it.each(DAMAGE)('%s: it is found, and repaired', async (_what, damage, { lost = 0, dead = false } = {}) => {
+    const { name, queue, ids } = await full()
     await raw(name, damage)
     const found = await queue.verify()
     expect(found).toMatchObject({ ok: false, repaired: 0 })
+    const salvaged = new Set((await queue.salvage()).jobs.map(({ id }) => id))
+    expect(ids.filter((id) => !salvaged.has(id))).toHaveLength(lost)
     await queue.verify({ repair: true })
     const after = await queue.verify()
     expect(after.jobs).toBe(105 - lost)
-    if (unrepaired) return
     expect(after).toMatchObject({ ok: true, faults: [] })
+    if (dead) { expect(await queue.get(ids[100]!)).toMatchObject({ state: 'dead', reason: 'invalid' }); return }
     expect(faults(await stored(name))).toEqual([])
     expect((await queue.pull('q', 200)).length).toBeGreaterThan(90)
   })

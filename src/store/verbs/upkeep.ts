@@ -1,6 +1,6 @@
 /** What time does: promotes, expires, prunes. Each needs a transaction of its own. */
-import { transition } from '../../core/transition.ts'
-import { count, enter, find, forget, leave } from '../rooms.ts'
+import { transition, type JobEvent } from '../../core/transition.ts'
+import { count, enter, find, forget, leave, type Place } from '../rooms.ts'
 import type { Work } from '../work.ts'
 import { settleOutcome } from './end.ts'
 import { gateEvent } from './gates.ts'
@@ -30,10 +30,20 @@ export async function expireDue(work: Work): Promise<boolean> {
     work.delete('expiries', [at, seq])
     const place = await find(work, seq)
     if (!place || place.room === 'leases' || place.job.expiresAt !== at) continue
-    const outcome = transition(place.job, { type: 'expire' }, work.now)
-    if (outcome.kind === 'moved' || outcome.kind === 'gone') work.putQueue(await settleOutcome(work, await leave(work, await work.queue(place.job.queue), place), outcome))
+    await endUnstarted(work, place, { type: 'expire' })
   }
   return due.length === 100
+}
+
+async function endUnstarted(work: Work, place: Place, event: JobEvent): Promise<void> {
+  const outcome = transition(place.job, event, work.now)
+  if (outcome.kind === 'moved' || outcome.kind === 'gone') work.putQueue(await settleOutcome(work, await leave(work, await work.queue(place.job.queue), place), outcome))
+}
+
+/** Ends a job of which something that was kept apart is lost, unless it has started. */
+export async function lose(work: Work, seq: number): Promise<void> {
+  const place = await find(work, seq)
+  if (place && place.room !== 'leases') await endUnstarted(work, place, { type: 'lose' })
 }
 
 export const RETENTION = {
