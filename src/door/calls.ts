@@ -78,7 +78,7 @@ export function createCalls({ engine, hooks, clock, connectivity, client, claims
     return commitAs(call, { alone: true, bytes: options.edited?.binary, run: (work) => operations.act(work, String(id), seq, event, options) }, reply)
   }
 
-  /** Many jobs, a few hundred a transaction. All are listed before the first is touched: what moves would be met again; what others move meanwhile may be, and counts once. */
+  /** Many jobs, some hundreds a transaction. All are listed before the first is touched: what moves would be met again; what others move meanwhile may be, and counts once. */
   async function bulk(filter: Filter, event: JobEvent): Promise<BulkResult> {
     rules.checkFilter('filter', filter)
     // A filter that was meant to say something must not mean all.
@@ -94,8 +94,9 @@ export function createCalls({ engine, hooks, clock, connectivity, client, claims
     const jobs = [...found.values()].sort((a, b) => a.position - b.position)
     const refused: Array<BulkResult['refused'][number]> = []
     let done = 0
-    for (let i = 0; i < jobs.length; i += BULK) {
+    for (let i = 0; i < jobs.length;) {
       const part = await committer.submit({ alone: true, run: (work) => operations.actMany(work, jobs.slice(i, i + BULK), event) })
+      i += part.met
       done += part.done
       refused.push(...part.refused)
     }

@@ -94,8 +94,12 @@ const holds = ({ jobs }: { readonly jobs: readonly Job[] } | undefined = { jobs:
 /** The jobs of a lease box. */
 export const boxOf = async (work: Work, box: number): Promise<readonly Job[]> => (await work.get('boxes', box))?.jobs ?? []
 
-/** Finds a job by its number, by keys and index buckets: never by scanning. `state`: where it was last seen. */
-export async function locate(tx: Tx, seq: number, state?: State): Promise<Place | undefined> {
+/** Where a job was last seen. Its lane stays the same, its place in that may not. */
+export interface Seen { readonly queue: string; readonly lane: string; readonly job?: Pick<Job, 'state' | 'priority' | 'position'> }
+
+/** Finds a job by its number, by keys and index buckets: never by scanning. */
+export async function locate(tx: Tx, seq: number, seen?: Seen): Promise<Place | undefined> {
+  const state = seen?.job?.state
   if (state === 'delayed' || state === 'dead' || state === 'blocked') {
     const job = await tx.get(state, seq)
     if (job) return { room: state, job }
@@ -114,7 +118,7 @@ export async function locate(tx: Tx, seq: number, state?: State): Promise<Place 
   const row = history.find(({ seqs }) => seqs.includes(seq))
   const ended = row && holds(await tx.get('archives', row.order), seq)
   if (row && ended) return { room: 'history', job: ended, row }
-  return locateWaiting(tx, seq)
+  return locateWaiting(tx, seq, seen)
 }
 
 export const notFound = (id: string, pruned: boolean): HoldfastError =>
@@ -127,8 +131,12 @@ export async function hasEnded(work: Work, place: Place): Promise<Job | undefine
 }
 
 /** The same for one of many that are acted on in one transaction: an earlier one's end may have passed it its group's turn, or its parent was tried again, and it with that. */
-export async function find(work: Work, seq: number, state?: State): Promise<Place | undefined> {
-  const place = await locate(work.tx, seq, state)
+export async function find(work: Work, seq: number, seen?: Seen): Promise<Place | undefined> {
+  // Neighbours are acted on together, so its page may have been read.
+  const known = seen && holds(work.view(seen.queue, seen.lane).pages.find(({ row }) => holds(row, seq))?.row, seq)
+  const here = known ?? (seen?.job?.state === 'waiting' ? await waitingAt(work, seq, seen.queue, seen.lane, seen.job) : undefined)
+  if (here) return { room: 'waiting', job: here }
+  const place = await locate(work.tx, seq, seen)
   if (place?.room === 'dead' || place?.room === 'history') {
     if (await hasEnded(work, place)) return place
     const job = await work.get('blocked', seq)
@@ -141,9 +149,13 @@ export async function find(work: Work, seq: number, state?: State): Promise<Plac
   }
   const { job } = place
   const position = (await work.get('groups', moveKey(seq)))?.seq ?? job.position
-  const page = pageBefore(await work.loadAround(job.queue, laneOf(job), { ...job, position }), rankOf(job), position)
-  const waiting = holds(page?.page.row, seq)
+  const waiting = await waitingAt(work, seq, job.queue, laneOf(job), { ...job, position })
   return waiting && { room: 'waiting', job: waiting }
+}
+
+/** A job that waits in this place, as this transaction has left that. */
+async function waitingAt(work: Work, seq: number, queue: string, lane: string, place: Pick<Job, 'priority' | 'position'>): Promise<Job | undefined> {
+  return holds(pageBefore(await work.loadAround(queue, lane, place), rankOf(place), place.position)?.page.row, seq)
 }
 
 /** Whether a job stands where no push had put it: neither at its number nor at its negative. */
@@ -152,14 +164,15 @@ export const hasMoved = ({ seq, position }: Job): boolean => Math.abs(position) 
 export const moveKey = (seq: number): [queue: '', group: '', seq: number] => ['', '', seq]
 
 /** A waiting job's position is its number, or its negative for one that was put to the front, or is noted: of each lane and rank one page can hold it. */
-async function locateWaiting(tx: Tx, seq: number): Promise<Place | undefined> {
+async function locateWaiting(tx: Tx, seq: number, seen?: Seen): Promise<Place | undefined> {
   const pageAt = async (queue: string, lane: string, rank: number, position: number): Promise<PageRow | undefined> => {
     const { value } = await tx.backwards('waiting', IDBKeyRange.bound([queue, lane, rank, -Infinity], [queue, lane, rank, position])).next()
     return value?.row
   }
-  const [rows, move] = await Promise.all([tx.all('queues'), tx.get('groups', moveKey(seq))])
+  const [rows, move] = await Promise.all([tx.all('queues', seen?.queue), tx.get('groups', moveKey(seq))])
   const positions = [seq, -seq, ...(move ? [move.seq] : [])]
-  const pages = await Promise.all(rows.flatMap(({ queue, lanes }) => Object.entries(lanes).flatMap(([lane, { ranks }]) => ranks.flatMap((rank) => positions.map((position) => pageAt(queue, lane, rank, position))))))
+  const lanes = rows.flatMap(({ queue, lanes: all }) => Object.entries(all).filter(([lane]) => !seen || lane === seen.lane).map(([lane, { ranks }]) => ({ queue, lane, ranks })))
+  const pages = await Promise.all(lanes.flatMap(({ queue, lane, ranks }) => ranks.flatMap((rank) => positions.map((position) => pageAt(queue, lane, rank, position)))))
   for (const page of pages) {
     const job = holds(page, seq)
     if (page && job) return { room: 'waiting', job, page }
@@ -214,15 +227,17 @@ export function forgetSteps(work: Work, job: Job): void {
 }
 
 /** Notes until when a job must have started; a note that is there already stays. */
-export function noteExpiry(work: Work, { expiresAt, seq }: Job): void {
+export function noteExpiry(work: Work, job: Job): void {
+  const { expiresAt, seq, queue } = job
   if (expiresAt === undefined) return
-  work.put('expiries', [expiresAt, seq], { at: expiresAt, seq })
+  work.put('expiries', [expiresAt, seq], { at: expiresAt, seq, queue, lane: laneOf(job) })
   work.due(expiresAt)
 }
 
 /** What is kept beside a job goes with it. */
 export function forget(work: Work, job: Job): void {
   if (job.large) work.delete('payloads', job.seq)
+  if (job.expiresAt !== undefined) work.delete('expiries', [job.expiresAt, job.seq])
   for (const name of Object.keys(job.dependsOn ?? {})) work.delete('parents', [job.seq, name])
   if (job.stepped) work.deleteRange('steps', IDBKeyRange.bound([job.seq], [job.seq, []]))
 }

@@ -144,7 +144,7 @@ export interface Schema {
   archives: { key: number; value: { readonly jobs: readonly Job[] } }
   groups: { key: [queue: string, group: string, position: number]; value: GroupRow }
   parents: { key: [child: number, name: string]; value: ParentRow; indexes: { parent: number } }
-  expiries: { key: [at: number, seq: number]; value: { at: number; seq: number } }
+  expiries: { key: [at: number, seq: number]; value: { at: number; seq: number; queue?: string; lane?: string } }
   uniques: { key: [queue: string, key: string]; value: { queue: string; key: string; seq: number; until?: number } }
   /** Data too large to be rewritten with its job. */
   payloads: { key: number; value: { seq: number; data: unknown } }

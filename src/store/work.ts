@@ -243,7 +243,7 @@ export class Work {
   }
 
   /** Makes known the page in which a job of this rank and position belongs. */
-  async loadAround(queue: string, lane: string, job: Job): Promise<LaneView> {
+  async loadAround(queue: string, lane: string, job: Pick<Job, 'priority' | 'position'>): Promise<LaneView> {
     const view = this.view(queue, lane)
     const rank = rankOf(job)
     if (isKnown(view, rank, job.position)) return view

@@ -9,9 +9,10 @@ import { openQueue } from '../../src/index.ts'
 import { createCommitter, type Operation } from '../../src/store/committer.ts'
 import { connect } from '../../src/store/connection.ts'
 import * as operations from '../../src/store/operations.ts'
+import { listJobs } from '../../src/store/list.ts'
 import { enter, leave, locate } from '../../src/store/rooms.ts'
 import { faults, freshName, stored, waitingOf } from './support/database.ts'
-import { proofs, pull, push, Q, settle, testStore } from './support/store.ts'
+import { newJob, NOW, proofs, pull, push, Q, settle, testStore } from './support/store.ts'
 
 afterEach(() => { vi.restoreAllMocks() })
 
@@ -329,14 +330,56 @@ describe('in one transaction', () => {
   })
 })
 
+/** Pages that are looked for from now on. */
+function looks(): { count: number } {
+  const seen = { count: 0 }
+  const original = IDBObjectStore.prototype.openCursor
+  vi.spyOn(IDBObjectStore.prototype, 'openCursor').mockImplementation(function (this: IDBObjectStore, ...args) {
+    if (this.name === 'waiting') seen.count++
+    return original.apply(this, args)
+  })
+  return seen
+}
+
 describe('many that are acted on at once', () => {
+  it('are found by where they were seen, however many lanes and priorities there are', async () => {
+    let now = NOW
+    const name = freshName()
+    const { committer, connection, close } = testStore(name, { now: () => now })
+    await committer.submit({ run: (work) => operations.push(work, Q, Array.from({ length: 100 }, (_, i) => newJob(`n${i % 10}`, i, { priority: i % 3, ttlMs: 1000 }))) })
+    const { jobs } = await listJobs(connection, { state: 'waiting' })
+    const looked = looks()
+    const removed = { done: 0, met: 0 }
+    while (removed.met < 60) { const part = await committer.submit({ alone: true, run: (work) => operations.actMany(work, jobs.slice(removed.met, 60), { type: 'remove' }) }); removed.met += part.met; removed.done += part.done }
+    expect(removed.done).toBe(60)
+    expect(looked.count).toBeLessThanOrEqual(60)
+    expect((await stored(name)).expiries).toHaveLength(40)
+    looked.count = 0
+    now += 2000
+    while (await committer.submit({ alone: true, run: operations.expireDue })) { /* more */ }
+    expect((await stored(name)).dead).toHaveLength(40)
+    expect(looked.count).toBeLessThanOrEqual(40 * 3 * 2)
+    expect(faults(await stored(name))).toEqual([])
+    await close()
+  })
+
+  it('hold up others for a moment only: the rest is for the next transaction', async () => {
+    const { committer, connection, close } = testStore(freshName())
+    await committer.submit({ run: (work) => operations.push(work, Q, Array.from({ length: 10 }, () => newJob('n'))) })
+    const { jobs } = await listJobs(connection, {})
+    let ms = 0
+    vi.spyOn(performance, 'now').mockImplementation(() => ms += 40)
+    expect(await committer.submit({ alone: true, run: (work) => operations.actMany(work, jobs, { type: 'remove' }) })).toEqual({ done: 3, refused: [], met: 3 })
+    await close()
+  })
+
   it('are each acted on once, however often they were listed', async () => {
     const name = freshName()
     const { committer, close } = testStore(name)
     await committer.submit(push('a', 1, { maxAttempts: 1 }))
     await committer.submit(settle(proofs(await committer.submit(pull(1))).map((held) => ({ ...held, event: { type: 'fail' as const, error: { name: 'E', message: 'x' }, owner: 'o', random: 0 } }))))
     const [dead] = (await stored(name)).dead
-    expect(await committer.submit({ alone: true, run: (work) => operations.actMany(work, [{ ...dead!, state: 'active' }, dead!], { type: 'retry' }) })).toEqual({ done: 1, refused: [] })
+    expect(await committer.submit({ alone: true, run: (work) => operations.actMany(work, [{ ...dead!, state: 'active' }, dead!], { type: 'retry' }) })).toEqual({ done: 1, refused: [], met: 2 })
     expect(faults(await stored(name))).toEqual([])
     await close()
   })

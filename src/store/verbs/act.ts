@@ -1,7 +1,8 @@
 /** What a person does to one job, wherever it is. Each looks up by index, so it needs a transaction of its own. */
 import { checkBody } from '../../core/body.ts'
 import { isHoldfastError } from '../../core/envelope.ts'
-import { isFinal, type Job, type State } from '../../core/job.ts'
+import { isFinal, type Job } from '../../core/job.ts'
+import { laneOf } from '../../core/lane.ts'
 import type { Size } from '../../core/limits.ts'
 import { isLarge } from '../../core/push.ts'
 import { invalidState, transition, type JobEvent } from '../../core/transition.ts'
@@ -14,21 +15,22 @@ import type { Work } from '../work.ts'
 
 export interface ActOptions {
   readonly ifNotStarted?: boolean
-  /** The state in which it was last seen. */
-  readonly seen?: State
+  /** The job as it was last seen. */
+  readonly seen?: Job
   /** The size of edited data. */
   readonly edited?: Size
 }
 
 /** Lets `event` happen to job `seq`, wherever it is. Throws when there is no such job or its state refuses. */
 export async function act(work: Work, id: string, seq: number, event: JobEvent, options: ActOptions = {}): Promise<Job> {
-  const place = await find(work, seq, options.seen)
+  const { seen } = options
+  const place = await find(work, seq, seen && { queue: seen.queue, lane: laneOf(seen), job: seen })
   if (!place || place.job.id !== id) throw notFound(id, seq < work.meta.next)
   const { job } = place
   const active = place.room === 'leases' ? { ...job, state: 'active' as const } : job
   if (options.ifNotStarted && place.room === 'leases') throw invalidState(active, event.type)
   // One that had ended, and runs again by now, is not what was meant.
-  if (options.seen && isFinal(options.seen) && options.seen !== active.state) {
+  if (seen && isFinal(seen.state) && seen.state !== active.state) {
     if (event.type === 'retry' && !isFinal(active.state)) return active
     throw invalidState(active, event.type)
   }
@@ -83,19 +85,27 @@ function withEdited(work: Work, job: Job, { bytes, binary }: Size): Job {
   return { ...job, size: bytes, large: true, data: undefined }
 }
 
-/** The same to many jobs, each of them once and by itself: those that refuse are named, the others done. */
-export async function actMany(work: Work, jobs: readonly Job[], event: JobEvent): Promise<BulkResult> {
+/** Others wait no longer than this. */
+const BATCH_MS = 100
+
+/** The same to many jobs, each of them once and by itself: those that refuse are named, the others done. `met`: how many of the list it came to. */
+export async function actMany(work: Work, jobs: readonly Job[], event: JobEvent): Promise<BulkResult & { readonly met: number }> {
+  const until = performance.now() + BATCH_MS
   const refused: Array<{ id: string; message: string }> = []
-  const met = new Set<number>()
-  for (const { id, seq, state } of jobs) {
-    if (met.has(seq)) continue
-    met.add(seq)
+  const seqs = new Set<number>()
+  let met = 0
+  for (const job of jobs) {
+    if (met > 0 && performance.now() > until) break
+    met++
+    const { id, seq } = job
+    if (seqs.has(seq)) continue
+    seqs.add(seq)
     work.begin()
-    try { await act(work, id, seq, event, { seen: state }) } catch (error) {
+    try { await act(work, id, seq, event, { seen: job }) } catch (error) {
       if (!isHoldfastError(error)) throw error
       work.rollback()
       refused.push({ id, message: error.message })
     }
   }
-  return { done: met.size - refused.length, refused }
+  return { done: seqs.size - refused.length, refused, met }
 }

@@ -3,7 +3,7 @@ import { HoldfastError } from '../../core/errors.ts'
 import { idMaker, type IdRun } from '../../core/id.ts'
 import type { Job } from '../../core/job.ts'
 import { createJob, NO_OPTIONS, type NewJob } from '../../core/push.ts'
-import { appendNew, count, summonAhead } from '../rooms.ts'
+import { appendNew, count, noteExpiry, summonAhead } from '../rooms.ts'
 import type { Work } from '../work.ts'
 import { joinGroup } from './groups.ts'
 import { bear, meet, parentsOf } from './parents.ts'
@@ -33,8 +33,8 @@ export async function push(work: Work, queue: string, items: readonly NewJob[]):
     if (parents) families.push([job.seq, parents])
     if (job.large) work.put('payloads', job.seq, { seq: job.seq, data: job.data }, true)
     const kept = job.large ? { ...job, data: undefined } : job
-    if (job.expiresAt !== undefined) work.put('expiries', [job.expiresAt, job.seq], { at: job.expiresAt, seq: job.seq }, true)
-    work.due(Math.min(job.expiresAt ?? Infinity, job.runAt ?? Infinity))
+    noteExpiry(work, job)
+    work.due(job.runAt ?? Infinity)
     if (job.state === 'delayed' || job.state === 'blocked') { work.put(job.state, job.seq, kept, true); elsewhere[job.state]++ }
     else { waiting.push(kept); best = Math.max(best, kept.priority) }
     work.emit('pushed', job, { runAt: job.runAt })

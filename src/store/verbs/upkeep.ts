@@ -26,9 +26,9 @@ export async function promoteDue(work: Work): Promise<boolean> {
 /** Ends jobs that were not started in time; true when there may be more. */
 export async function expireDue(work: Work): Promise<boolean> {
   const due = await work.tx.all('expiries', IDBKeyRange.upperBound([work.now, Infinity]), 100)
-  for (const { at, seq } of due) {
+  for (const { at, seq, queue, lane } of due) {
     work.delete('expiries', [at, seq])
-    const place = await find(work, seq)
+    const place = await find(work, seq, queue === undefined || lane === undefined ? undefined : { queue, lane })
     if (!place || place.room === 'leases' || place.job.expiresAt !== at) continue
     await endUnstarted(work, place, { type: 'expire' })
   }
