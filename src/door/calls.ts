@@ -139,7 +139,7 @@ export function createCalls({ engine, hooks, clock, connectivity, client, claims
         })
         const wanted: operations.ClaimRequest = { queue, owner: client, leaseMs: options.leaseMs ?? LEASE_MS, online: connectivity.online, count }
         const claim = await commit(call, { needs: [['queues', queue]], rooms: operations.RUN_ROOMS, run: (work) => operations.claim(work, wanted) }, ({ box, token: proof }) => ({ box, token: proof, jobs: [] }))
-        if (claim.jobs.length > 0 || clock.awake() >= until || signal.aborted) return claim
+        if (claim.jobs.length > 0 || (clock.awake() >= until && !claim.more) || signal.aborted) return claim
         await woken
       }
     },

@@ -324,3 +324,29 @@ it('who waits for a job does not look for it after close', async () => {
   await engine.close()
   expect(await Promise.race([waiting, after(100).then(() => 'waits')])).toBe('CLOSED')
 })
+
+it('a claim ends some hundreds of jobs that came too late, no more, and says that there are others', async () => {
+  let now = 1_800_000_000_000
+  const name = freshName()
+  onTestFinished(() => forget(name))
+  const { committer: c, heard, close } = testStore(name, { now: () => now })
+  await c.submit({ run: (work) => operations.push(work, Q, [...Array.from({ length: 1200 }, () => newJob('late', 1, { ttlMs: 1000 })), newJob('fresh')]) })
+  now += 2000
+  for (let n = 0; n < 2; n++) {
+    expect(await c.submit(pull(5))).toMatchObject({ jobs: [], more: true })
+    expect(heard.at(-1)?.wakes.has(Q)).toBe(true)
+  }
+  expect((await stored(name)).queues[0]!.counts.dead).toBeLessThan(1100)
+  expect(await c.submit(pull(5))).toMatchObject({ jobs: [{ name: 'fresh' }], more: false })
+  expect(faults(await stored(name))).toEqual([])
+  await close()
+})
+
+it('a pull finds what waits behind many jobs that came too late', async () => {
+  const queue = await tab()
+  await queue.pushMany(Q, [...Array.from({ length: 1200 }, () => ({ name: 'late', data: 1, options: { ttlMs: 20 } })), { name: 'fresh', data: 1 }])
+  const wall = Date.now()
+  vi.spyOn(Date, 'now').mockImplementation(() => wall + 1000)
+  onTestFinished(() => { vi.restoreAllMocks() })
+  expect(await queue.pull(Q)).toMatchObject([{ name: 'fresh' }])
+})

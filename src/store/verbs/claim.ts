@@ -19,6 +19,8 @@ import { needsNetwork } from './network.ts'
 import { resumed } from './queues.ts'
 
 const BOX_BYTES = 4_194_304
+/** Jobs that came too late, or have lost their data, are ended on the way; with more of them in front a claim holds up nobody, and is made again. */
+const MOST_ENDED = 500
 
 export interface ClaimRequest {
   readonly queue: string
@@ -40,6 +42,8 @@ export interface Claim {
   readonly box?: number
   readonly token?: string
   readonly jobs: readonly Job[]
+  /** It has not come to the end of what there is: to be asked again at once. */
+  readonly more: boolean
   /** Whether the queue is not claimed from while offline. */
   readonly gated: boolean
 }
@@ -52,12 +56,12 @@ export async function claim(work: Work, request: ClaimRequest): Promise<Claim> {
   const { has, free } = shareOf(row, request)
   const gated = needsNetwork(row)
   const blocked = row.paused || (gated && (!request.online || work.meta.network !== undefined))
-  const jobs = blocked || free <= 0 ? [] : await take(work, row, request.processor?.runs, free, request.processor !== undefined && free >= PAGE_JOBS, (next) => { row = next })
+  const { jobs, more } = blocked || free <= 0 ? { jobs: [], more: false } : await take(work, row, request.processor?.runs, free, request.processor !== undefined && free >= PAGE_JOBS, (next) => { row = next })
   const lease = jobs.length > 0 ? putBox(work, request, jobs) : undefined
   if (lease) row = count(row, 'active', jobs.length)
   if (request.processor) row = withShare(work, row, request.owner, request.processor, has, jobs)
   if (row !== before) work.putQueue(row)
-  return { has, gated, hungry: request.processor !== undefined && row.processors[request.processor.id]?.hungry === true, jobs, ...(lease && { box: lease.box, token: lease.token }) }
+  return { has, gated, hungry: request.processor !== undefined && row.processors[request.processor.id]?.hungry === true, jobs, more, ...(lease && { box: lease.box, token: lease.token }) }
 }
 
 /** Notes what a processor may run and holds; one that holds nothing lets others have its share. */
@@ -97,7 +101,7 @@ function shareOf(row: QueueRow, { count: wanted, processor }: ClaimRequest): { r
 }
 
 /** The first `max` runnable jobs over all lanes by (−priority, position); a job that stalled comes alone. */
-async function take(work: Work, start: QueueRow, runs: Runs | undefined, max: number, whole: boolean, keep: (row: QueueRow) => void): Promise<Job[]> {
+async function take(work: Work, start: QueueRow, runs: Runs | undefined, max: number, whole: boolean, keep: (row: QueueRow) => void): Promise<Pick<Claim, 'jobs' | 'more'>> {
   let row = start
   const limits = new Map<string, number>()
   const lanes: string[] = []
@@ -111,9 +115,9 @@ async function take(work: Work, start: QueueRow, runs: Runs | undefined, max: nu
     if (origin !== undefined && allowed < Infinity) limits.set(origin, Math.min(allowed, limits.get(origin) ?? Infinity))
   }
   const taken: Job[] = []
-  let bytes = 0
+  let [bytes, ended] = [0, 0]
   let open = lanes
-  while (taken.length < max && bytes < BOX_BYTES) {
+  while (taken.length < max && bytes < BOX_BYTES && ended < MOST_ENDED) {
     const fronts = await frontsOf(work, row, open, max - taken.length)
     const best = fronts[0]
     if (!best) break
@@ -130,6 +134,7 @@ async function take(work: Work, start: QueueRow, runs: Runs | undefined, max: nu
     row = setLane(work, row, before, view, -jobs.length)
     const live = await claimed(work, row, jobs, (next) => { row = next })
     taken.push(...live)
+    ended += jobs.length - live.length
     bytes += live.reduce((sum, one) => sum + jobBytes(one), 0)
     if (bounded !== undefined && allowed < Infinity) {
       limits.set(bounded, allowed - live.length)
@@ -139,7 +144,9 @@ async function take(work: Work, start: QueueRow, runs: Runs | undefined, max: nu
     if (live.some(({ stalls }) => stalls > 0)) break
   }
   keep(row)
-  return Promise.all(taken.map(async (job) => isApart(job) ? withKept(work, job) : job))
+  const more = ended >= MOST_ENDED
+  if (more) work.wakes.add(row.queue)
+  return { jobs: await Promise.all(taken.map(async (job) => isApart(job) ? withKept(work, job) : job)), more }
 }
 
 /** How many of a lane may be claimed. A closed origin is passed over without another look. */

@@ -8,6 +8,8 @@ import { leaveGroup } from './groups.ts'
 import { hasChildren } from './parents.ts'
 
 const UPKEEP_BATCH = 500
+/** Each is looked for, which takes longer. */
+const EXPIRE_BATCH = 250
 
 /** Moves delayed jobs whose time has come, and begins those waits anew that a clock set back would make too long; true when there may be more. */
 export async function promoteDue(work: Work): Promise<boolean> {
@@ -25,14 +27,14 @@ export async function promoteDue(work: Work): Promise<boolean> {
 
 /** Ends jobs that were not started in time; true when there may be more. */
 export async function expireDue(work: Work): Promise<boolean> {
-  const due = await work.tx.all('expiries', IDBKeyRange.upperBound([work.now, Infinity]), 100)
+  const due = await work.tx.all('expiries', IDBKeyRange.upperBound([work.now, Infinity]), EXPIRE_BATCH)
   for (const { at, seq, queue, lane } of due) {
     work.delete('expiries', [at, seq])
     const place = await find(work, seq, queue === undefined || lane === undefined ? undefined : { queue, lane })
     if (!place || place.room === 'leases' || place.job.expiresAt !== at) continue
     await endUnstarted(work, place, { type: 'expire' })
   }
-  return due.length === 100
+  return due.length === EXPIRE_BATCH
 }
 
 async function endUnstarted(work: Work, place: Place, event: JobEvent): Promise<void> {
