@@ -60,6 +60,8 @@ export function createUpkeep({ name, store: { connection, committer, reserve }, 
   let release = (): void => {}
   let beatAt = 0
   let pruneAt = 0
+  /** Up to where the dead jobs of a queue were looked through for old ones. */
+  const deadAfter = new Map<string, number>()
   let lastAwake = clock.awake()
   /** This realm's own awake time: what it slept through counts for one tick at most. */
   let awake = 0
@@ -131,13 +133,20 @@ export function createUpkeep({ name, store: { connection, committer, reserve }, 
       const excess = counts.completed > completed.count || counts.cancelled > cancelled.count || counts.dead > dead.count
       if (!excess && !(aged && counts.completed + counts.cancelled + counts.dead > 0)) continue
       // Forgetting must hold up no heartbeat.
-      for (let n = 0; await committer.submit({ alone: true, run: (work) => operations.prune(work, queue) }) && !stopped; n++) if (n === PRUNE_STEPS) { again = true; break }
+      for (let n = 0; await prune(queue) && !stopped; n++) if (n === PRUNE_STEPS) { again = true; break }
     }
+  }
+
+  async function prune(queue: string): Promise<boolean> {
+    const ended = await committer.submit({ alone: true, run: (work) => operations.pruneEnded(work, queue) })
+    const dead = await committer.submit({ alone: true, run: (work) => operations.pruneDead(work, queue, deadAfter.get(queue) ?? -1) })
+    deadAfter.set(queue, dead.after)
+    return ended || dead.more
   }
 
   /** Forgets the receipts of pages that are gone. Not at once: one that had only lost its lock may still ask. */
   async function forgetReceipts({ receipts, owners: known }: Outlook): Promise<void> {
-    const old = receipts.filter(({ client, at }) => clock.now() - at > RECEIPT_MS && !known.has(client))
+    const old = receipts.filter(({ client, at }) => Math.abs(clock.now() - at) > RECEIPT_MS && !known.has(client))
     if (old.length > 0) await committer.submit({ run: async (work) => { for (const { client } of old) work.delete('receipts', client) } })
   }
 

@@ -5,7 +5,7 @@ import type { Job, Queue } from '../../src/index.ts'
 import type { PushOptions } from '../../src/core/push.ts'
 import type { Schema } from '../../src/store/schema.ts'
 import { idsOf, type IdRun } from '../../src/core/id.ts'
-import { prune, type Ending } from '../../src/store/operations.ts'
+import { pruneDead, pruneEnded, type Ending } from '../../src/store/operations.ts'
 import { faults, forget, freshName, stored } from './support/database.ts'
 import { NOW, proofs, pull, push as storePush, Q, settle, testStore } from './support/store.ts'
 import { tab, tabs, until } from './support/tabs.ts'
@@ -264,7 +264,8 @@ describe('what is forgotten', () => {
     const pushed = async (data: string, dependsOn: readonly string[] = []): Promise<string> => idsOf(await submit({ ...storePush('n', data, { maxAttempts: 1, dependsOn }), alone: true }) as IdRun)[0]!
     const settled = async (event: Ending['event']): Promise<unknown> => submit(settle(proofs(await submit(pull(1))).map((held) => ({ ...held, event }))))
     const forgotten = async (): Promise<string[]> => {
-      await submit({ alone: true, run: (work) => prune(work, Q) })
+      await submit({ alone: true, run: (work) => pruneEnded(work, Q) })
+      await submit({ alone: true, run: (work) => pruneDead(work, Q, -1) })
       const rows = await stored(name)
       expect(faults(rows)).toEqual([])
       return [...rows.dead, ...rows.archives.flatMap(({ jobs }) => jobs)].map(({ data }) => String(data))

@@ -335,7 +335,7 @@ describe('cancelled jobs are never pruned, nor counted', () => {
     expect(await counts()).toMatchObject({ completed: 1, cancelled: 1, dead: 1, active: 0 })
     for (const [passed, left] of [[23 * HOUR, 1], [2 * HOUR, 0]] as const) {
       now += passed
-      while (await committer.submit({ alone: true, run: (work) => operations.prune(work, Q) })) { /* more of them */ }
+      while (await committer.submit({ alone: true, run: (work) => operations.pruneEnded(work, Q) })) { /* more of them */ }
       expect(await counts()).toMatchObject({ completed: left, cancelled: left, dead: 1 })
     }
     expect(faults(await stored(name))).toEqual([])

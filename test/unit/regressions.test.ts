@@ -16,6 +16,8 @@ import { newJob, proofs, pull, push, Q, settle, testStore } from './support/stor
 import { after, entryOf, tab, tabs, until } from './support/tabs.ts'
 
 const complete = { type: 'complete' } as const
+const fail = { type: 'fail', error: { name: 'Error', message: 'no' }, owner: 'page', random: 0 } as const
+const DAY = 86_400_000
 
 it('a large job that is retried keeps its data when the row it had ended in is pruned', async () => {
   let now = 1_800_000_000_000
@@ -29,7 +31,7 @@ it('a large job that is retried keeps its data when the row it had ended in is p
   now += 100_000
   await c.submit(settle(proofs(await c.submit(pull(1500))).map((held) => ({ ...held, event: complete }))))
   now += 100_000
-  await c.submit({ alone: true, run: (work) => operations.prune(work, Q) })
+  await c.submit({ alone: true, run: (work) => operations.pruneEnded(work, Q) })
   expect(faults(await stored('found-1'))).toEqual([])
   await close()
 })
@@ -349,4 +351,47 @@ it('a pull finds what waits behind many jobs that came too late', async () => {
   vi.spyOn(Date, 'now').mockImplementation(() => wall + 1000)
   onTestFinished(() => { vi.restoreAllMocks() })
   expect(await queue.pull(Q)).toMatchObject([{ name: 'fresh' }])
+})
+
+it('a clock that was set back keeps nothing from being forgotten', async () => {
+  let now = 1_800_000_000_000 + 365 * DAY
+  const name = freshName()
+  onTestFinished(() => forget(name))
+  const { committer: c, close } = testStore(name, { now: () => now })
+  const end = async (event: operations.Ending['event']): Promise<void> => {
+    await c.submit({ run: (work) => operations.push(work, Q, Array.from({ length: 1000 }, () => newJob('a', 1, { maxAttempts: 1 }))) })
+    await c.submit(settle(proofs(await c.submit(pull(1000))).map((held) => ({ ...held, event }))))
+  }
+  await end(fail)
+  await end(complete)
+  now -= 365 * DAY
+  await end(complete)
+  now += 2 * DAY
+  await end(complete)
+  while (await c.submit({ alone: true, run: (work) => operations.pruneEnded(work, Q) })) { /* more */ }
+  expect((await stored(name)).queues[0]!.counts.completed).toBe(1000)
+  for (let n = 0, after = -1; n < 25; n++) {
+    if (n === 12) { expect((await stored(name)).queues[0]!.counts.dead).toBe(1000); now += 91 * DAY }
+    after = (await c.submit({ alone: true, run: (work) => operations.pruneDead(work, Q, after) })).after
+  }
+  expect((await stored(name)).queues[0]!.counts.dead).toBe(0)
+  await close()
+})
+
+it('old dead jobs are forgotten behind young ones that were pushed before them', async () => {
+  let now = 1_800_000_000_000
+  const name = freshName()
+  onTestFinished(() => forget(name))
+  const { committer: c, close } = testStore(name, { now: () => now })
+  const die = async (count: number): Promise<void> => { await c.submit(settle(proofs(await c.submit(pull(count))).map((held) => ({ ...held, event: fail })))) }
+  await c.submit({ run: (work) => operations.push(work, Q, Array.from({ length: 160 }, () => newJob('a', 1, { maxAttempts: 1 }))) })
+  await die(160)
+  now += 95 * DAY
+  const { dead } = await stored(name)
+  for (let met = 0; met < 150;) met += (await c.submit({ alone: true, run: (work) => operations.actMany(work, dead.slice(met, 150), { type: 'retry' }) })).met
+  await die(150)
+  for (let n = 0, after = -1; n < 3; n++) after = (await c.submit({ alone: true, run: (work) => operations.pruneDead(work, Q, after) })).after
+  expect((await stored(name)).dead).toHaveLength(150)
+  expect(faults(await stored(name))).toEqual([])
+  await close()
 })

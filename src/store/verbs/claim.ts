@@ -193,7 +193,11 @@ async function claimed(work: Work, row: QueueRow, jobs: readonly Job[], keep: (r
     const event: JobEvent = job.expiresAt !== undefined && job.expiresAt <= work.now ? { type: 'expire' } : lost.has(job) ? { type: 'lose' } : { type: 'claim' }
     const outcome = transition(job, event, work.now)
     if (outcome.kind === 'moved' && outcome.job.state === 'active') { live.push(outcome.job); work.emit('active', job) }
-    else out = await settleOutcome(work, out, outcome)
+    else {
+      // Upkeep need not look for it.
+      if (job.expiresAt !== undefined) work.delete('expiries', [job.expiresAt, job.seq])
+      out = await settleOutcome(work, out, outcome)
+    }
   }
   keep(out)
   return live

@@ -1,6 +1,7 @@
 /** What time does: promotes, expires, prunes. Each needs a transaction of its own. */
 import { transition, type JobEvent } from '../../core/transition.ts'
 import { count, enter, find, forget, leave, type Place } from '../rooms.ts'
+import type { HistoryRow } from '../schema.ts'
 import type { Work } from '../work.ts'
 import { settleOutcome } from './end.ts'
 import { gateEvent } from './gates.ts'
@@ -9,7 +10,7 @@ import { hasChildren } from './parents.ts'
 
 const UPKEEP_BATCH = 500
 /** Each is looked for, which takes longer. */
-const EXPIRE_BATCH = 250
+const EXPIRE_BATCH = 100
 
 /** Moves delayed jobs whose time has come, and begins those waits anew that a clock set back would make too long; true when there may be more. */
 export async function promoteDue(work: Work): Promise<boolean> {
@@ -53,17 +54,28 @@ export const RETENTION = {
 } as const
 const YOUNGEST_MS = 60_000
 
-/** Forgets old ended jobs of one queue, a few rows at a time; true when there may be more. */
-export async function prune(work: Work, queue: string): Promise<boolean> {
+const HISTORY_ROWS = 50
+const DEAD_ROWS = 100
+
+/** How long ago each row ended, in ms, at the least: they lie in the order of their ends, whatever the clock has said since. */
+function agesOf(rows: readonly HistoryRow[], now: number): number[] {
+  const ages = rows.map(({ endedAt }) => endedAt > now + YOUNGEST_MS ? YOUNGEST_MS : now - endedAt)
+  for (let i = ages.length - 2; i >= 0; i--) ages[i] = Math.max(ages[i] ?? 0, ages[i + 1] ?? 0)
+  return ages
+}
+
+/** Forgets old completed and cancelled jobs of one queue, a few rows at a time; true when there may be more. */
+export async function pruneEnded(work: Work, queue: string): Promise<boolean> {
   const before = await work.queue(queue)
   let row = before
   let more = false
   for (const state of ['completed', 'cancelled'] as const) {
     if (row.counts[state] === 0) continue
-    const oldest = await work.tx.all('history', IDBKeyRange.bound([queue, state], [queue, state, []]), 50)
+    const oldest = await work.tx.all('history', IDBKeyRange.bound([queue, state], [queue, state, []]), HISTORY_ROWS)
+    const ages = agesOf(oldest, work.now)
     let drop = 0
-    for (const entry of oldest) {
-      const age = work.now - entry.endedAt
+    for (const [i, entry] of oldest.entries()) {
+      const age = ages[i] ?? 0
       if (age < YOUNGEST_MS || (age < RETENTION[state].ageMs && row.counts[state] - entry.seqs.length < RETENTION[state].count)) break
       for (const seq of entry.large ?? []) { work.delete('payloads', seq); work.deleteRange('parents', IDBKeyRange.bound([seq], [seq, []])) }
       work.delete('archives', entry.order)
@@ -72,19 +84,31 @@ export async function prune(work: Work, queue: string): Promise<boolean> {
     }
     const last = oldest[drop - 1]
     if (last) work.deleteRange('history', IDBKeyRange.bound([queue, state], [queue, state, last.order]))
-    more ||= drop === 50
+    more ||= drop === HISTORY_ROWS
   }
+  if (row !== before) work.putQueue(row)
+  return more
+}
+
+/** Forgets old dead jobs of one queue: of too many those that were pushed first, else of some after `after` (a sequence number) those that are too old. Says after which to go on. */
+export async function pruneDead(work: Work, queue: string, after: number): Promise<{ readonly after: number; readonly more: boolean }> {
+  const before = await work.queue(queue)
+  let row = before
   const excess = row.counts.dead - RETENTION.dead.count
-  const dead = row.counts.dead > 0 ? await work.tx.allBy('dead', 'queue', IDBKeyRange.bound([queue], [queue, []]), Math.min(Math.max(excess, 50), UPKEEP_BATCH)) : []
-  const old = dead.filter(({ endedAt = 0 }, i) => work.now - endedAt >= (i < excess ? YOUNGEST_MS : RETENTION.dead.ageMs))
-  for (const job of old) {
+  const [from, most, oldMs] = excess > 0 ? [-1, Math.min(excess, UPKEEP_BATCH), YOUNGEST_MS] : [after, DEAD_ROWS, RETENTION.dead.ageMs]
+  const jobs = row.counts.dead > 0 ? await work.tx.allBy('dead', 'queue', IDBKeyRange.bound([queue, from], [queue, []], true), most) : []
+  for (const job of jobs) {
+    const { seq, endedAt = 0 } = job
+    // It died before the clock was set back.
+    if (endedAt > work.now) work.put('dead', seq, { ...job, endedAt: work.now })
     // Who can be tried again only together with it, or after it.
-    if (await hasChildren(work, job)) continue
+    if (work.now - endedAt < oldMs || await hasChildren(work, job)) continue
     row = await leaveGroup(work, await leave(work, row, { room: 'dead', job }), job, true)
     forget(work, job)
   }
   if (row !== before) work.putQueue(row)
-  return more || old.length === UPKEEP_BATCH
+  const dropped = before.counts.dead - row.counts.dead
+  return { after: excess <= 0 && jobs.length === most ? jobs[most - 1]?.seq ?? -1 : -1, more: excess > 0 && dropped === most }
 }
 
 /** What is kept so that stored jobs can end is there: pushes may go on. */
