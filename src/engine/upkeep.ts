@@ -62,6 +62,8 @@ export function createUpkeep({ name, store: { connection, committer, reserve }, 
   let pruneAt = 0
   /** Up to where the dead jobs of a queue were looked through for old ones. */
   const deadAfter = new Map<string, number>()
+  /** When waits were first seen that the clock, set back since, makes too long (epoch ms). */
+  let aheadSince = Infinity
   let lastAwake = clock.awake()
   /** This realm's own awake time: what it slept through counts for one tick at most. */
   let awake = 0
@@ -99,7 +101,10 @@ export function createUpkeep({ name, store: { connection, committer, reserve }, 
     await heartbeats(state)
     const now = clock.now()
     const grace = leader ? 0 : GRACE_MS
-    if (state.at <= now - grace) await doDue(state, now)
+    // Since when, so that others than the leader can tell for how long it was left undone.
+    aheadSince = state.ahead ? Math.min(aheadSince, now) : Infinity
+    const at = Math.min(state.at, aheadSince)
+    if (at <= now - grace) await doDue(state, now)
     if (state.originsAt <= now) wakeAll()
     if (state.refreshAt <= now) refresh()
     const networkAt = network(state.network)
@@ -107,7 +112,7 @@ export function createUpkeep({ name, store: { connection, committer, reserve }, 
     queues(state.queues, leader)
     // What is due has just been seen to.
     const later = (at: number): number => at <= now ? Infinity : at
-    return Math.min(state.at + grace, later(state.originsAt), later(state.refreshAt), networkAt, now + Math.min(TICK_MS, silentIn))
+    return Math.min(at + grace, later(state.originsAt), later(state.refreshAt), networkAt, now + Math.min(TICK_MS, silentIn))
   }
 
   async function doDue(state: Outlook, now: number): Promise<void> {

@@ -101,6 +101,8 @@ export const runsForOthers = (connection: Connection): Promise<boolean> => read(
 export interface Outlook {
   /** When something is next due (epoch ms), Infinity when nothing is. */
   readonly at: number
+  /** Waits begin in the future: they were begun before the clock was set back, and are to be mended now. */
+  readonly ahead: boolean
   /** When a closed origin may next be tried. */
   readonly originsAt: number
   /** When credentials are next to be refreshed. */
@@ -123,8 +125,8 @@ export function outlook(connection: Connection, now: number): Promise<Outlook> {
     ])
     const pauses = queues.map(({ paused, pausedUntil }) => paused ? pausedUntil ?? Infinity : Infinity)
     return {
-      // A wait that begins in the future was begun before the clock was set back: that is to be mended now.
-      at: ahead || origins.some(({ since }) => since > now) ? now : Math.min(delayed?.runAt ?? Infinity, expiry?.[0] ?? Infinity, ...pauses),
+      ahead: ahead !== undefined || origins.some(({ since }) => since > now),
+      at: Math.min(delayed?.runAt ?? Infinity, expiry?.[0] ?? Infinity, ...pauses),
       originsAt: Math.min(Infinity, ...origins.map(({ retryAt, failures }) => failures > 0 || retryAt > now ? retryAt : Infinity)),
       refreshAt: Math.min(Infinity, ...credentials.map((one) => refreshAt(one, now))),
       queues, leases, owners: new Map(owners.map(({ owner, beats }) => [owner, beats])), receipts, network: meta?.network, reserve: meta?.reserve,

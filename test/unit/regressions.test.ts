@@ -8,6 +8,7 @@ import { createQueue, NetworkError } from '../../src/index.ts'
 import { handlerAttempt } from '../../src/runner/handler.ts'
 import { createRunner, type RunEnding } from '../../src/runner/runner.ts'
 import { listJobs } from '../../src/store/list.ts'
+import type { Locks } from '../../src/platform/locks.ts'
 import * as operations from '../../src/store/operations.ts'
 import { engineOf } from './support/engine.ts'
 import { faults, forget, freshName, stored } from './support/database.ts'
@@ -180,6 +181,16 @@ it('a clock that is set back makes no retry wait for a year', async () => {
   expect(rows.delayed.map((job) => job.name)).toEqual(['at its hour'])
   expect(faults(rows)).toEqual([])
   await close()
+})
+
+it('it does so too while the tab that does upkeep is frozen', async () => {
+  const locks: Locks = { supported: true, hold: (lock) => lock.endsWith(':upkeep') ? new Promise(() => {}) : Promise.resolve(() => {}), isHeld: () => Promise.resolve(true), whenFree: () => () => {} }
+  const { name, engine, clock } = await engineOf('page', locks)
+  const now = clock.now.bind(clock)
+  await engine.store.committer.submit(push('x', 1, { delayMs: 1000 }))
+  clock.now = () => now() - 365 * DAY
+  await clock.advance(20_000)
+  expect((await stored(name)).delayed).toEqual([])
 })
 
 it('after a reset, what an old handler returns is nobody else\'s result', async () => {
