@@ -101,6 +101,7 @@ export function createEngine(options: EngineOptions): Engine {
   let closed = false
   let suspended = false
   let degraded: string | undefined
+  let outdated = false
   /** When it was last told that the storage is full, in awake ms. */
   let fullAt = -Infinity
 
@@ -114,7 +115,10 @@ export function createEngine(options: EngineOptions): Engine {
       degraded = trouble === undefined ? undefined : describeError(trouble).message
       news.say({ type: degraded === undefined ? 'recovered' : 'degraded', at: clock.now(), ...present({ message: degraded }) })
     },
-    outdated() { news.say({ type: 'outdated', at: clock.now() }) },
+    outdated() {
+      if (!outdated) news.sayHere({ type: 'outdated', at: clock.now() })
+      outdated = true
+    },
     full() {
       if (clock.awake() < fullAt + FULL_MS) return
       fullAt = clock.awake()
@@ -122,7 +126,7 @@ export function createEngine(options: EngineOptions): Engine {
     },
   })
   const { committer, connection } = store
-  const upkeep = createUpkeep({ name, store, clock, locks, owners: () => owners, check: checkLeases, wakeAll, refresh() { void refresh() }, network: (known) => network.look(known), queues: looked, log() { connection.drop() } })
+  const upkeep = createUpkeep({ name, store, clock, locks, owners: () => owners, check: checkLeases, wakeAll, refresh() { void refresh() }, network: (known) => network.look(known), queues: looked, generation: generationIs, log() { connection.drop() } })
 
   const network = watchNetwork({ store, clock, client: options.client, random, probe: options.probe, online: () => connectivity.online })
 
@@ -134,7 +138,8 @@ export function createEngine(options: EngineOptions): Engine {
   let { generation } = options
   /** Another generation than before: what was stored is gone. */
   function generationIs(found: string): void {
-    if (generation !== undefined) news.say({ type: 'storage-lost', at: clock.now() })
+    if (found === generation) return
+    if (generation !== undefined) news.sayHere({ type: 'storage-lost', at: clock.now() })
     generation = found
     options.generated(found)
     for (const owner of owners) void checkLeases(owner).catch(() => {})
@@ -143,7 +148,7 @@ export function createEngine(options: EngineOptions): Engine {
   // ---- what is told and heard ----
 
   function committed(commit: Committed): void {
-    if (commit.generation !== generation) generationIs(commit.generation)
+    generationIs(commit.generation)
     news.committed(commit)
   }
 

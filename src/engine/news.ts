@@ -9,6 +9,8 @@ export interface News {
   /** Whether anyone, here or elsewhere, wants events. */
   readonly wanted: boolean
   say(...events: readonly QueueEvent[]): void
+  /** To this realm's listeners only: each tab finds it out by itself. */
+  sayHere(event: QueueEvent): void
   /** A commit was made here. */
   committed(commit: Committed): void
   /** Whether anyone here wants events. */
@@ -60,6 +62,7 @@ export function createNews({ channel: open, waiters, hear, follow, arrived }: Ne
       hear(events)
       if (othersListen) post({ events })
     },
+    sayHere(event) { hear([event]) },
     committed({ events, wakes, summons, finals, dueAt }) {
       for (const job of finals) waiters.ended(job)
       if (listening && events.length > 0) hear(events)

@@ -21,6 +21,8 @@ export interface UpkeepOptions {
   readonly network: (network: Outlook['network']) => number
   /** The queues as they are now. */
   readonly queues: (rows: readonly QueueRow[], leader: boolean) => void
+  /** Which database it is. */
+  readonly generation: (found: string) => void
   readonly log: (error: unknown) => void
 }
 
@@ -49,7 +51,7 @@ const RECEIPT_MS = 3_600_000
 const ownersOf = ({ owners, leases, queues }: Outlook): ReadonlySet<string> =>
   new Set([...owners.keys(), ...leases.map(({ owner }) => owner), ...queues.flatMap(({ processors }) => Object.values(processors).map(({ owner }) => owner))])
 
-export function createUpkeep({ name, store: { connection, committer, reserve }, clock, locks, owners, check, wakeAll, refresh, network, queues, log }: UpkeepOptions): Upkeep {
+export function createUpkeep({ name, store: { connection, committer, reserve }, clock, locks, owners, check, wakeAll, refresh, network, queues, generation, log }: UpkeepOptions): Upkeep {
   let leader = !locks.supported
   let stopped = false
   let started = false
@@ -110,6 +112,7 @@ export function createUpkeep({ name, store: { connection, committer, reserve }, 
     const networkAt = network(state.network)
     if (leader) await tidy(state)
     queues(state.queues, leader)
+    if (state.generation !== undefined) generation(state.generation)
     // What is due has just been seen to.
     const later = (at: number): number => at <= now ? Infinity : at
     return Math.min(at + grace, later(state.originsAt), later(state.refreshAt), networkAt, now + Math.min(TICK_MS, silentIn))

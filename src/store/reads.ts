@@ -103,6 +103,8 @@ export interface Outlook {
   readonly at: number
   /** Waits begin in the future: they were begun before the clock was set back, and are to be mended now. */
   readonly ahead: boolean
+  /** Which database it is. */
+  readonly generation: string | undefined
   /** When a closed origin may next be tried. */
   readonly originsAt: number
   /** When credentials are next to be refreshed. */
@@ -125,6 +127,7 @@ export function outlook(connection: Connection, now: number): Promise<Outlook> {
     ])
     const pauses = queues.map(({ paused, pausedUntil }) => paused ? pausedUntil ?? Infinity : Infinity)
     return {
+      generation: meta?.generation,
       ahead: ahead !== undefined || origins.some(({ since }) => since > now),
       at: Math.min(delayed?.runAt ?? Infinity, expiry?.[0] ?? Infinity, ...pauses),
       originsAt: Math.min(Infinity, ...origins.map(({ retryAt, failures }) => failures > 0 || retryAt > now ? retryAt : Infinity)),

@@ -6,7 +6,7 @@ import { createQueue, openQueue } from '../../src/index.ts'
 import type { Queue, QueueEvent } from '../../src/queue.ts'
 import { VERSION } from '../../src/store/schema.ts'
 import { faults, forget, freshName, stored } from './support/database.ts'
-import { until } from './support/tabs.ts'
+import { after, tabs, until } from './support/tabs.ts'
 
 afterEach(() => { vi.restoreAllMocks(); vi.unstubAllGlobals() })
 
@@ -192,6 +192,28 @@ describe('a database that was made anew', () => {
     expect(await heard(name)).toEqual([])
   })
 
+  it('is told once in each tab', async () => {
+    const { name, queues } = await tabs(3)
+    const told = queues.map(() => 0)
+    queues.forEach((queue, i) => { queue.on('storage-lost', () => { told[i]!++ }) })
+    await queues[0]!.push('q', 'n', 1)
+    await Promise.all(queues.map((queue) => queue.stats()))
+    await forget(name)
+    for (const queue of queues) await queue.push('q', 'n', 1)
+    await after(100)
+    expect(told).toEqual([1, 1, 1])
+  })
+
+  it('is found out by a tab that only looks', { timeout: 15_000 }, async () => {
+    const { name, queues: [one, two] } = await tabs(2)
+    let told = 0
+    two!.on('storage-lost', () => { told++ })
+    await two!.push('q', 'n', 1)
+    await forget(name)
+    await one!.push('q', 'n', 1)
+    await until('it is told', () => told > 0, 12_000)
+  })
+
   it('is not, where nothing can be remembered', async () => {
     const name = freshName()
     onTestFinished(() => forget(name))
@@ -245,7 +267,9 @@ describe('a newer version of the database', () => {
     queue.on('outdated', ({ type }) => { events.push(type) })
     await upgrade(name, VERSION + 1)
     await expect(queue.push('q', 'n', 'too old')).rejects.toMatchObject({ code: 'STORAGE', message: expect.stringContaining('reload') as string })
+    await expect(queue.push('q', 'n', 'too old')).rejects.toMatchObject({ code: 'STORAGE' })
     await until('it is told', () => events.length > 0)
+    expect(events).toHaveLength(1)
     expect((await raw(name, (db) => db.getAll('waiting'))).flatMap(({ jobs }: Page) => jobs)).toHaveLength(97)
   })
 })
