@@ -308,7 +308,7 @@ export function createEngine(options: EngineOptions): Engine {
   /** Compares what this realm runs with the leases it has. */
   async function checkLeases(owner: string): Promise<void> {
     const asked = [...processors.values()].filter((processor) => processor.options.owner === owner)
-      .map((processor) => ({ processor, keys: [...processor.held.keys()], tokens: [...processor.known] }))
+      .map((processor) => ({ processor, keys: [...processor.held.keys()], tokens: [...processor.known.keys()] }))
     if (asked.length === 0) return
     const [leases, meta] = await Promise.all([readLeases(connection, owner), readMeta(connection)])
     for (const { processor, keys, tokens } of asked) {

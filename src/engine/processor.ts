@@ -32,8 +32,8 @@ const SOME = 4
 
 export class ProcessorState {
   readonly held = new Map<string, Run>()
-  /** The tokens of its leases. */
-  readonly known = new Set<string>()
+  /** How many jobs of each of its leases, by token, have no stored end yet. */
+  readonly known = new Map<string, number>()
   /** How many may run at once, as the last claim said. */
   has = 0
   claiming = false
@@ -79,8 +79,17 @@ export class ProcessorState {
   hold(box: number, token: string, jobs: readonly Job[]): Run[] {
     const runs = jobs.map((job): Run => ({ box, token, job }))
     for (const run of runs) this.held.set(keyOf(token, run.job.seq), run)
-    this.known.add(token)
+    if (runs.length > 0) this.known.set(token, runs.length)
     return runs
+  }
+
+  /** These ends are stored. */
+  settled(endings: ReadonlyArray<{ readonly token: string }>): void {
+    for (const { token } of endings) {
+      const left = (this.known.get(token) ?? 0) - 1
+      if (left > 0) this.known.set(token, left)
+      else this.known.delete(token)
+    }
   }
 
   learn(endings: readonly RunEnding[]): void {

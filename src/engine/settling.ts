@@ -65,6 +65,7 @@ export function createSettling({ committer, clock, connectivity, network, random
       ending: true, rooms: operations.RUN_ROOMS, needs: [['queues', processor.options.queue], ...boxes.map((box) => ['leases', box] as const)],
       run: (work) => operations.settle(work, endings),
     }).then(() => {
+      processor.settled(endings)
       processor.options.port.settled(keys)
       if (endings.some(({ origin }) => origin?.unauthorized)) refused()
     }, (error: unknown) => {

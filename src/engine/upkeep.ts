@@ -46,6 +46,7 @@ const BEAT_MS = 10_000
 const PRUNE_MS = 10_000
 const PRUNE_STEPS = 20
 const RECEIPT_MS = 3_600_000
+const SILENT_MS = 300_000
 
 /** Everybody who has anything here. */
 const ownersOf = ({ owners, leases, queues }: Outlook): ReadonlySet<string> =>
@@ -70,6 +71,7 @@ export function createUpkeep({ name, store: { connection, committer, reserve }, 
   /** This realm's own awake time: what it slept through counts for one tick at most. */
   let awake = 0
   const watched = new Map<string, () => void>()
+  const silence = new Map<string, { readonly beats: number; readonly since: number }>()
   const seen = new Map<string, { readonly beats: number; readonly since: number }>()
 
   function schedule(at: number): void {
@@ -101,6 +103,7 @@ export function createUpkeep({ name, store: { connection, committer, reserve }, 
     watch(ownersOf(state))
     const silentIn = await expireSilent(state.leases, state.owners)
     await heartbeats(state)
+    if (!locks.supported) await dropSilent(state)
     const now = clock.now()
     const grace = leader ? 0 : GRACE_MS
     // Since when, so that others than the leader can tell for how long it was left undone.
@@ -160,7 +163,8 @@ export function createUpkeep({ name, store: { connection, committer, reserve }, 
 
   async function heartbeats({ leases }: Outlook): Promise<void> {
     if (awake < beatAt) return
-    const mine = [...owners()].filter((owner) => leases.some((lease) => lease.owner === owner && lease.processor !== undefined))
+    // Without locks only its heartbeat shows that one lives.
+    const mine = [...owners()].filter((owner) => !locks.supported || leases.some((lease) => lease.owner === owner && lease.processor !== undefined))
     beatAt = awake + BEAT_MS - TICK_MS / 2
     if (mine.length === 0) return
     await beat(mine)
@@ -200,6 +204,18 @@ export function createUpkeep({ name, store: { connection, committer, reserve }, 
     }
     for (const id of seen.keys()) if (!current.has(id)) seen.delete(id)
     return next
+  }
+
+  /** Without locks nobody is told that an owner has ended: one that holds nothing and is silent for long is gone, or will make itself known again. */
+  async function dropSilent(state: Outlook): Promise<void> {
+    const known = ownersOf(state)
+    for (const owner of known) {
+      const beats = state.owners.get(owner) ?? 0
+      const old = silence.get(owner)
+      if (old?.beats !== beats) silence.set(owner, { beats, since: awake })
+      else if (awake - old.since >= SILENT_MS && !owners().has(owner) && !state.leases.some((lease) => lease.owner === owner)) await committer.submit({ alone: true, run: (work) => operations.dropOwner(work, owner) })
+    }
+    for (const owner of silence.keys()) if (!known.has(owner)) silence.delete(owner)
   }
 
   return {

@@ -193,6 +193,16 @@ export function withReport(job: Job, report: { readonly progress?: number; reado
   return { ...job, ...present({ progress: report.progress, progressMessage: report.message, logs }) }
 }
 
+/** Of a rank whose last page is gone nothing is kept. */
+async function withoutRank(work: Work, row: QueueRow, { queue, lane, pages, gone }: LaneView, rank: number): Promise<QueueRow> {
+  const size = row.lanes[lane]
+  if (!size || pages.some((page) => page.row.rank === rank)) return row
+  const deleted = gone.filter((key) => key[2] === rank)
+  const keys = await work.tx.keys('waiting', IDBKeyRange.bound([queue, lane, rank], [queue, lane, rank, []]), deleted.length + 1)
+  if (keys.length > deleted.length) return row
+  return { ...row, lanes: { ...row.lanes, [lane]: { ...size, ranks: size.ranks.filter((one) => one !== rank) } } }
+}
+
 /** Takes a job that is not leased out of its place. */
 export async function leave(work: Work, row: QueueRow, place: Place): Promise<QueueRow> {
   const { job } = place
@@ -201,7 +211,9 @@ export async function leave(work: Work, row: QueueRow, place: Place): Promise<Qu
       const lane = laneOf(job)
       const bare = work.view(job.queue, lane)
       const view = place.page ? withLoaded(bare, [place.page], bare.loadedTo) : bare
-      return setLane(work, row, view, remove(view, job), -1)
+      const left = remove(view, job)
+      const next = setLane(work, row, view, left, -1)
+      return left.pages.length < view.pages.length ? withoutRank(work, next, left, rankOf(job)) : next
     }
     case 'delayed': work.delete('delayed', job.seq); break
     case 'blocked': work.delete('blocked', job.seq); break
@@ -234,10 +246,14 @@ export function noteExpiry(work: Work, job: Job): void {
   work.due(expiresAt)
 }
 
+export function forgetExpiry(work: Work, { expiresAt, seq }: Job): void {
+  if (expiresAt !== undefined) work.delete('expiries', [expiresAt, seq])
+}
+
 /** What is kept beside a job goes with it. */
 export function forget(work: Work, job: Job): void {
   if (job.large) work.delete('payloads', job.seq)
-  if (job.expiresAt !== undefined) work.delete('expiries', [job.expiresAt, job.seq])
+  forgetExpiry(work, job)
   for (const name of Object.keys(job.dependsOn ?? {})) work.delete('parents', [job.seq, name])
   if (job.stepped) work.deleteRange('steps', IDBKeyRange.bound([job.seq], [job.seq, []]))
 }

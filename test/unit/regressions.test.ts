@@ -8,6 +8,7 @@ import { createQueue, NetworkError } from '../../src/index.ts'
 import { handlerAttempt } from '../../src/runner/handler.ts'
 import { createRunner, type RunEnding } from '../../src/runner/runner.ts'
 import { listJobs } from '../../src/store/list.ts'
+import { ProcessorState } from '../../src/engine/processor.ts'
 import type { Locks } from '../../src/platform/locks.ts'
 import * as operations from '../../src/store/operations.ts'
 import { engineOf } from './support/engine.ts'
@@ -405,4 +406,66 @@ it('old dead jobs are forgotten behind young ones that were pushed before them',
   expect((await stored(name)).dead).toHaveLength(150)
   expect(faults(await stored(name))).toEqual([])
   await close()
+})
+
+it('what belongs to one job of a lease goes when that ends', async () => {
+  const name = freshName()
+  onTestFinished(() => forget(name))
+  const { committer: c, close } = testStore(name)
+  await c.submit({ run: (work) => operations.push(work, Q, [newJob('a'), newJob('b')]) })
+  const [a, b] = proofs(await c.submit(pull(2)))
+  for (const held of [a!, b!]) {
+    await c.submit({ run: (work) => operations.report(work, held, { progress: 5 }) })
+    await c.submit({ run: (work) => operations.storeStep(work, held, 'step', 1) })
+  }
+  await c.submit(settle([{ ...a!, event: complete }]))
+  const [lease] = (await stored(name)).leases
+  expect([lease?.reports, lease?.beats, lease?.steps].map((part) => Array.isArray(part) ? part.map(String) : Object.keys(part ?? {}))).toEqual([[`${b!.seq}`], [`${b!.seq}`], [`${b!.seq}`]])
+  await close()
+})
+
+it('a lane forgets a priority that nobody waits with any more', async () => {
+  const name = freshName()
+  onTestFinished(() => forget(name))
+  const { committer: c, close } = testStore(name)
+  for (const priority of [5, 1, 2, 3, 3]) await c.submit(push('a', priority, { priority }))
+  const jobs = (await stored(name)).waiting.flatMap((page) => page.jobs)
+  const cancel = (job: typeof jobs[number]): Promise<unknown> => c.submit({ alone: true, run: (work) => operations.act(work, job.id, job.seq, { type: 'cancel', reason: 'no' }) })
+  for (const data of [1, 2]) await cancel(jobs.find((job) => job.data === data)!)
+  await cancel(jobs.find((job) => job.data === 3)!)
+  expect((await stored(name)).queues[0]!.lanes['a']!.ranks).toEqual([-5, -3])
+  expect(faults(await stored(name))).toEqual([])
+  await close()
+})
+
+it('what was to expire, and is cancelled or removed first, leaves no note', async () => {
+  const { name, queues: [queue] } = await tabs()
+  const [one, other] = await queue!.pushMany(Q, [0, 1].map((data) => ({ name: 'x', data, options: { ttlMs: 3_600_000 } })))
+  await queue!.push(Q, 'x', 2, { ttlMs: 3_600_000, removeOnComplete: true })
+  await queue!.cancel(one!)
+  await queue!.remove(other!)
+  await queue!.ack((await queue!.pull(Q))[0]!)
+  expect((await stored(name)).expiries).toEqual([])
+})
+
+it('a processor forgets the leases that are over', async () => {
+  const hold = vi.spyOn(ProcessorState.prototype, 'hold')
+  onTestFinished(() => { hold.mockRestore() })
+  const { engine, clock } = await engineOf('page')
+  await engine.process({ id: 'p', queue: Q, owner: 'page', runs: { kind: 'handlers' }, concurrency: 1, port: { run(_slots, runs) { engine.ended('p', runs.map(({ token, job }) => ({ key: `${token}:${job.seq}`, event: complete, ms: 1 }))) }, abort() {}, giveBack() {}, settled() {} } })
+  for (let i = 0; i < 10; i++) { await engine.store.committer.submit(push('x')); await clock.advance(100) }
+  const [processor] = hold.mock.contexts as ProcessorState[]
+  expect(hold.mock.calls.length).toBeGreaterThan(5)
+  expect(processor!.known.size).toBe(0)
+})
+
+it('without locks, what a tab that is gone has left goes too, and what one that lives has stays', { timeout: 30_000 }, async () => {
+  const { name, engine: { store: { committer }, process }, clock } = await engineOf('page')
+  await process({ id: 'p', queue: Q, owner: 'page', runs: { kind: 'handlers' }, concurrency: 1, port: { run() {}, abort() {}, giveBack() {}, settled() {} } })
+  await committer.submit({ run: (work) => operations.beat(work, ['gone']) })
+  await committer.submit({ run: async (work) => { const row = await work.queue(Q); work.putQueue({ ...row, processors: { ...row.processors, gone: { owner: 'gone', want: 1, has: 1, leased: 0, priority: 0 } } }) } })
+  for (let n = 0; n < 65; n++) await clock.advance(5000)
+  const { owners, queues: [row] } = await stored(name)
+  expect(owners.map(({ owner }) => owner)).toEqual(['page'])
+  expect(Object.keys(row!.processors)).not.toContain('gone')
 })

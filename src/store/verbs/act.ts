@@ -8,7 +8,7 @@ import { isLarge } from '../../core/push.ts'
 import { invalidState, transition, type JobEvent } from '../../core/transition.ts'
 import type { BulkResult } from '../../queue.ts'
 import { lean } from '../packing.ts'
-import { enter, eventOf, find, forget, forgetSteps, hasEnded, leave, noteExpiry, notFound } from '../rooms.ts'
+import { enter, eventOf, find, forget, forgetExpiry, forgetSteps, hasEnded, leave, noteExpiry, notFound } from '../rooms.ts'
 import { forgetMove, groupOf, joinGroup, leaveGroup } from './groups.ts'
 import { blocked, isAwaited, meet, parentsLeft } from './parents.ts'
 import type { Work } from '../work.ts'
@@ -47,7 +47,7 @@ export async function act(work: Work, id: string, seq: number, event: JobEvent, 
   }
   const parents = event.type === 'retry' ? await parentsLeft(work, outcome.job) : []
   let row = await leave(work, await work.queue(job.queue), place)
-  if (outcome.kind === 'moved' && isFinal(outcome.job.state)) forgetSteps(work, outcome.job)
+  if (outcome.kind === 'moved' && isFinal(outcome.job.state)) { forgetSteps(work, outcome.job); forgetExpiry(work, job) }
   const changed = options.edited ? withEdited(work, outcome.job, options.edited) : lean(outcome.job)
   // Put into another group, it holds up the one that it was in no longer.
   if (event.type === 'retry' && groupOf(changed) !== groupOf(job)) row = await leaveGroup(work, row, job, true)

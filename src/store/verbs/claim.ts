@@ -9,7 +9,7 @@ import { transition, type JobEvent } from '../../core/transition.ts'
 import { head, jobBytes, PAGE_JOBS, takeFirst, type LaneView } from '../lane-view.ts'
 import { isApart, lean } from '../packing.ts'
 import { isWhole, whole as withKept } from '../reads.ts'
-import { count, setLane, summonAhead } from '../rooms.ts'
+import { count, forgetExpiry, setLane, summonAhead } from '../rooms.ts'
 import { bucketsOf, type LeaseRow, type ProcessorShare, type QueueRow } from '../schema.ts'
 import type { Work } from '../work.ts'
 import { settleOutcome } from './end.ts'
@@ -195,7 +195,7 @@ async function claimed(work: Work, row: QueueRow, jobs: readonly Job[], keep: (r
     if (outcome.kind === 'moved' && outcome.job.state === 'active') { live.push(outcome.job); work.emit('active', job) }
     else {
       // Upkeep need not look for it.
-      if (job.expiresAt !== undefined) work.delete('expiries', [job.expiresAt, job.seq])
+      forgetExpiry(work, job)
       out = await settleOutcome(work, out, outcome)
     }
   }

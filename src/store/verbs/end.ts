@@ -3,6 +3,7 @@ import type { GateEvent } from '../../core/gate.ts'
 import type { OriginNews } from '../../core/http-answer.ts'
 import { isFinal, type Job, type State } from '../../core/job.ts'
 import { originOf } from '../../core/lane.ts'
+import { present } from '../../core/present.ts'
 import { invalidState, transition, type JobEvent, type Outcome } from '../../core/transition.ts'
 import { boxOf, enter, eventOf, forget, forgetSteps, noteExpiry, putBack, store, withLease, withReport } from '../rooms.ts'
 import { lean } from '../packing.ts'
@@ -91,8 +92,18 @@ function putTally(work: Work, { row, active, ended, leased }: Tally): void {
   work.putQueue({ ...row, counts, processors })
 }
 
+/** What a lease has learned of the jobs that are left. */
+function among<T>(left: ReadonlySet<number>, record: Readonly<Record<number, T>> | undefined): Readonly<Record<number, T>> | undefined {
+  const kept = Object.entries(record ?? {}).filter(([seq]) => left.has(Number(seq)))
+  return kept.length > 0 ? Object.fromEntries(kept) : undefined
+}
+
 function putLease(work: Work, lease: LeaseRow, left: ReadonlySet<number>): void {
-  if (left.size > 0) { work.put('leases', lease.box, { ...lease, left: lease.left.filter((seq) => left.has(seq)) }); return }
+  if (left.size > 0) {
+    const { beats, cancels, reports, steps, ...row } = lease
+    work.put('leases', lease.box, present({ ...row, left: lease.left.filter((seq) => left.has(seq)), beats: among(left, beats), cancels: among(left, cancels), reports: among(left, reports), steps: steps?.filter((seq) => left.has(seq)) }))
+    return
+  }
   work.delete('leases', lease.box)
   work.delete('boxes', lease.box)
 }
