@@ -233,8 +233,9 @@ export interface Queue<M extends QueueMap = QueueMap> {
   retry(id: string, edit?: { readonly data?: unknown; readonly options?: Omit<PushOptions, 'dependsOn'> }): Promise<void>
   /** The job is gone; a running one is cancelled, and gone when its handler has ended. Jobs that wait for it are cancelled, but those with `onParentDead: 'run'` run. */
   remove(id: string): Promise<void>
-  /** Each by itself, a few hundred a transaction; an empty filter means every job. */
+  /** Each by itself, some hundreds a transaction; an empty filter means every job. `WORKER_DIED` when the worker ends in its middle: part of it may be done, and some of those may have ended again. */
   retryAll(filter: Filter): Promise<BulkResult>
+  /** The same. When the worker ends in its middle it is begun again, and `done` counts what was left then. */
   removeAll(filter: Filter): Promise<BulkResult>
   get(id: string): Promise<Job | undefined>
   list(filter?: ListFilter): Promise<{ readonly jobs: Job[]; readonly cursor?: string }>

@@ -15,6 +15,9 @@ export interface Settled {
 /** Calls that must not be made again unless it is known that they were not applied. */
 const ONCE: ReadonlySet<Method> = new Set(['push', 'pushMany', 'ackMany', 'fail', 'release', 'snooze', 'cancel', 'promote', 'update', 'retry', 'remove'])
 
+/** Done in many transactions, without a receipt; what was done, done again, would not be the same. */
+const IN_PARTS: ReadonlySet<Method> = new Set(['retryAll'])
+
 export async function settledReplies(connection: Connection, calls: readonly Unsettled[]): Promise<Settled> {
   if (calls.length === 0) return { replies: [], receipts: [] }
   const unsettled = calls.map(({ id }) => id)
@@ -31,8 +34,11 @@ export async function settledReplies(connection: Connection, calls: readonly Uns
     const lease = leases.find(({ box }) => box === claim.box)
     return [id, { value: { ...claim, jobs: lease ? await reads.readBox(connection, lease) : [] } }] as const
   }))
-  const forgotten = calls.filter(({ method, by }) => by !== undefined && !rows.get(by) && ONCE.has(method)).map(({ id, method }) => [id, { error: { code: 'WORKER_DIED' as const, message: `This page was put aside for so long that nobody knows any more whether ${method} was applied` } }] as const)
-  return { replies: [...replies, ...forgotten], receipts }
+  const refused = (told: readonly Unsettled[], why: (method: Method) => string): Settled['replies'] => told.map(({ id, method }) => [id, { error: { code: 'WORKER_DIED', message: why(method) } }] as const)
+  const sent = calls.filter(({ by }) => by !== undefined)
+  const forgotten = refused(sent.filter(({ method, by }) => by !== undefined && !rows.get(by) && ONCE.has(method)), (method) => `This page was put aside for so long that nobody knows any more whether ${method} was applied`)
+  const cut = refused(sent.filter(({ method }) => IN_PARTS.has(method)), (method) => `The worker ended in the middle of ${method}: part of it may be done`)
+  return { replies: [...replies, ...forgotten, ...cut], receipts }
 }
 
 /** Pushes that shared an operation share its receipt: each has one id of the run. */

@@ -52,3 +52,9 @@ it('where the engine runs in the page, pushes that are under way when the lock o
     await queue!.close()
   }
 })
+
+it('what was done in parts is not made again when part of it may be done, if that would do it twice', async () => {
+  const { settle } = await left()
+  const { replies } = await settle(call(6, 'retryAll', 'page'), call(7, 'removeAll', 'page'), call(8, 'retryAll'))
+  expect(replies).toMatchObject([[6, { error: { code: 'WORKER_DIED', message: expect.stringContaining('part of it') as string } }]])
+})
