@@ -194,7 +194,8 @@ export class Monitor {
   #vanished({ job, lease }: Seen): void {
     const { removeOnComplete, removeOnFail, id } = job
     if (lease) this.left.set(leaseId(lease.box, job.seq), { token: lease.token, how: 'gone' })
-    const old = isFinal(job.state) && this.world.wall - (job.endedAt ?? 0) >= YOUNGEST_MS
+    // What ended in the future did so before the clock was set back.
+    const old = isFinal(job.state) && Math.abs(this.world.wall - (job.endedAt ?? 0)) >= YOUNGEST_MS
     if (!old && !removeOnComplete && !removeOnFail && !this.removable.has(id) && !this.forgotten.has(job.user ?? '') && !(this.endedRemovable && isFinal(job.state))) this.wrong(`${nameOf(job)} is gone, and was ${job.state}`)
   }
 

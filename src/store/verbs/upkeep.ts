@@ -57,10 +57,10 @@ const YOUNGEST_MS = 60_000
 const HISTORY_ROWS = 50
 const DEAD_ROWS = 100
 
-/** How long ago each row ended, in ms, at the least: they lie in the order of their ends, whatever the clock has said since. */
+/** How long ago each row ended, in ms. One that ended in the future did so before the clock was set back: as long ago as the next one, since they lie in the order of their ends. */
 function agesOf(rows: readonly HistoryRow[], now: number): number[] {
-  const ages = rows.map(({ endedAt }) => endedAt > now + YOUNGEST_MS ? YOUNGEST_MS : now - endedAt)
-  for (let i = ages.length - 2; i >= 0; i--) ages[i] = Math.max(ages[i] ?? 0, ages[i + 1] ?? 0)
+  const ages: number[] = []
+  for (const { endedAt } of [...rows].reverse()) ages.unshift(endedAt > now + YOUNGEST_MS ? Math.max(YOUNGEST_MS, ages[0] ?? 0) : now - endedAt)
   return ages
 }
 
