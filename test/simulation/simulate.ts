@@ -2,6 +2,7 @@
 import { isHoldfastError } from '../../src/core/envelope.ts'
 import { idsOf, type IdRun } from '../../src/core/id.ts'
 import { isFinal, type Job } from '../../src/core/job.ts'
+import { present } from '../../src/core/present.ts'
 import type { PushOptions } from '../../src/core/push.ts'
 import type { FetchInput, PushInput } from '../../src/door/protocol.ts'
 import type { RequestInput } from '../../src/door/request.ts'
@@ -37,7 +38,9 @@ const STEPS = {
   push: 22, pushMany: 6, request: 4, pull: 8, end: 14, cancel: 3, remove: 2, promote: 3, retry: 4, update: 3, pause: 1, resume: 2, process: 4, pass: 20, wait: 6,
   jump: 1, sleep: 1, freeze: 2, thaw: 4, crashTab: 2, crashWorker: 3, closeTab: 1, newTab: 4, steal: 1, network: 2, dropConnections: 1, waitFor: 4, bulk: 1, verify: 1, user: 1,
 } as const
-type Step = keyof typeof STEPS
+/** Some lives have these as well, and more of what is done to many. */
+const MORE_STEPS = { ...STEPS, bulk: 5, suspend: 3, goOn: 6, pauseProcessor: 3, resumeProcessor: 5, stopProcessor: 2 } as const
+type Step = keyof typeof MORE_STEPS
 
 class Life {
   readonly world: World
@@ -50,6 +53,8 @@ class Life {
   /** Whether alpha is fair, and whether jobs depend on others: not drawn, so that the lives of other seeds are what they were. */
   readonly #fair: boolean
   readonly #families: boolean
+  /** Whether jobs are edited, processors paused and stopped, and lists take many slices. */
+  readonly #edits: boolean
   readonly #issued: Issued[] = []
   readonly #acked = new Set<string>()
   readonly #refused = new Set<string>()
@@ -67,6 +72,8 @@ class Life {
     this.#fair = seed % 7 % 5 === 0
     // No seed that found something once is among them.
     this.#families = [1, 5, 6, 7, 8, 12, 13, 14].includes(seed % 16)
+    this.#edits = [1, 6, 8, 13].includes(seed % 16)
+    if (this.#edits) world.sliceMs = 21
     const { random } = world
     this.database = new Database(world)
     this.monitor = new Monitor(world, this.database, NAME)
@@ -284,8 +291,23 @@ class Life {
     const token = `${(job.metadata as { token: string }).token}`
     if (what === 'remove') this.monitor.removable.add(job.id)
     if (what === 'retry') this.monitor.retried.set(job.id, (this.monitor.retried.get(job.id) ?? 0) + 1)
-    const args = what === 'update' ? [random.chance(0.5) ? { priority: random.between(-1, 2) } : { runAt: this.world.wall + random.between(-1000, 20_000) }] : []
+    const edit = this.#edits && random.chance(0.5)
+    const args = what === 'update' ? [edit ? { data: this.#edited(token) } : random.chance(0.5) ? { priority: random.between(-1, 2) } : { runAt: this.world.wall + random.between(-1000, 20_000) }]
+      : what === 'retry' && edit ? [present({ data: random.chance(0.3) && !job.http ? this.#edited(token) : undefined, options: this.#options() })] : []
     this.#call(tab, `${what} ${token}`, tab.call(what, job.id, ...args))
+  }
+
+  /** Other data for a job, sometimes so large that it is kept apart. */
+  #edited(token: string): object {
+    return { token, plan: ['fails', 'ok'], ...(this.world.random.chance(0.5) && { ballast: 'b'.repeat(20_000) }) }
+  }
+
+  #options(): object {
+    const { random } = this.world
+    return {
+      ...(random.chance(0.5) && { group: random.pick(['a', 'b', 'c']) }), ...(random.chance(0.3) && { lifo: true }), ...(random.chance(0.3) && { ttlMs: random.between(100, 30_000) }),
+      ...(random.chance(0.3) && { delayMs: random.between(1, 10_000) }), ...(random.chance(0.3) && { priority: random.between(-1, 2) }),
+    }
   }
 
   // ---- one step ----
@@ -322,7 +344,7 @@ class Life {
       case 'bulk': {
         if (random.chance(0.5)) {
           monitor.retriedAll++
-          this.#call(tab, 'retryAll', tab.call('retryAll', { state: 'dead' }))
+          this.#call(tab, 'retryAll', tab.call('retryAll', this.#edits ? { queue: random.pick(QUEUES) } : { state: 'dead' }))
         } else {
           monitor.endedRemovable = true
           this.#call(tab, 'removeAll', tab.call('removeAll', { name: 'x', state: ['cancelled', 'completed'] }))
@@ -334,6 +356,9 @@ class Life {
         else this.#setUser(tab, random.pick([null, ...USERS]))
         break
       }
+      case 'suspend': case 'goOn': tab.suspend(step === 'suspend'); world.log(`${tab.me}: ${step}`); break
+      case 'pauseProcessor': case 'resumeProcessor': { const { ready } = tab; if (ready.length > 0) this.#call(tab, step, tab.pauseProcessor(random.pick(ready), step === 'pauseProcessor')); break }
+      case 'stopProcessor': { const { ready } = tab; if (ready.length > 0) this.#call(tab, step, tab.stopProcessor(random.pick(ready))); break }
       case 'verify': await this.#verify(); break
     }
     this.#maxWall = Math.max(this.#maxWall, world.wall)
@@ -395,7 +420,7 @@ class Life {
     await world.run()
     database.weather = this.#weather()
     for (let n = random.between(30, 90); n > 0 && monitor.problems.length === 0; n--) {
-      await this.#step(random.weighted(STEPS))
+      await this.#step(this.#edits ? random.weighted(MORE_STEPS) : random.weighted(STEPS))
       await world.run(random.chance(0.5) ? random.int(40) : Infinity)
     }
     if (monitor.problems.length === 0) await this.#heal()
@@ -412,7 +437,13 @@ class Life {
     this.#handlers.heal()
     this.#server.heal()
     world.jump(Math.max(0, this.#maxWall - world.wall))
-    for (const tab of this.#living) { tab.freeze(false); tab.doomed = false }
+    for (const tab of this.#living) {
+      tab.freeze(false)
+      tab.doomed = false
+      if (!this.#edits) continue
+      tab.suspend(false)
+      for (const id of tab.ready) tab.pauseProcessor(id, false).catch(() => {})
+    }
     if (!world.online) world.network(true)
     // What hangs is given up by the browser at last.
     for (let n = 0; n < 13 && database.pending.length > 0; n++) await world.advance(5000)

@@ -348,12 +348,15 @@ export class Tab {
       storeStep: async (key, step, value) => { await this.#request('storeStep', [proof(key), step, value]) },
     }, watched(this.page, execute(this.page)))
     this.#processors.set(id, { runner, spec, unsettled, held })
-    try { await this.#request('process', [id, spec.queue, spec.names, { concurrency: spec.concurrency }]) } catch (error) { this.#processors.delete(id); throw error }
+    try {
+      await this.#request('process', [id, spec.queue, spec.names, { concurrency: spec.concurrency }])
+      this.#ready.add(id)
+    } catch (error) { this.#processors.delete(id); throw error }
   }
 
   #hearProcessor(message: ToProcessor): void {
     const processor = this.#processors.get(message.processor)
-    if (!processor) return
+    if (!processor) { this.#refuse(message); return }
     const { runner, unsettled, held } = processor
     switch (message.t) {
       case 'run':
@@ -364,6 +367,27 @@ export class Tab {
       case 'giveBack': runner.giveBack(); break
       case 'settled': for (const key of message.keys) { unsettled.delete(key); held.delete(key) } break
     }
+  }
+
+  /** What comes for a processor that was stopped is given back. */
+  #refuse(message: ToProcessor): void {
+    if (message.t !== 'run' || message.runs.length === 0) return
+    this.#say({ t: 'ended', processor: message.processor, endings: message.runs.map(({ token, job }) => ({ key: keyOf(token, job.seq), event: { type: 'release' }, ms: 0 })) })
+    this.#request('stopProcessor', [message.processor]).catch(() => {})
+  }
+
+  readonly #ready = new Set<string>()
+  /** Its processors that have begun. */
+  get ready(): readonly string[] { return [...this.#ready] }
+
+  suspend(on: boolean): void { this.#inPage(() => { this.#say({ t: 'suspend', on }) }) }
+
+  pauseProcessor(id: string, paused: boolean): Promise<unknown> { return this.call('pauseProcessor', id, paused) }
+
+  async stopProcessor(id: string): Promise<void> {
+    await this.call('stopProcessor', id)
+    this.#ready.delete(id)
+    this.#processors.delete(id)
   }
 
   #stopHandlers(reason: HoldfastError): Promise<unknown> {

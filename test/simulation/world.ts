@@ -49,6 +49,9 @@ export class World {
   #hash = 0x811c9dc5
   #ids = 0
 
+  /** How far `performance.now` moves each time it is asked: with some, work that is done in slices of time takes many. */
+  sliceMs = 0
+
   constructor(seed: number) { this.random = new Random(seed) }
 
   // ---- what happened ----
@@ -219,7 +222,8 @@ export class World {
   async inside<T>(use: () => Promise<T>): Promise<T> {
     globalThis.setImmediate = ((call: (...args: unknown[]) => void, ...args: unknown[]) => { this.post(this.storage, () => { call(...args) }) }) as typeof setImmediate
     Math.random = () => this.random.next()
-    performance.now = () => this.#awake
+    let slices = 0
+    performance.now = () => this.#awake + this.sliceMs * slices++
     try { return await use() } finally {
       globalThis.setImmediate = realSetImmediate
       Math.random = realRandom

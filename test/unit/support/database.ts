@@ -34,7 +34,7 @@ export const waitingOf = ({ waiting }: Stored, queue: string): Job[] =>
   waiting.filter((page) => page.queue === queue).flatMap(({ jobs }) => jobs).sort((a, b) => b.priority - a.priority || a.position - b.position)
 
 /** Everything that is wrong with what is stored; nothing, one hopes. */
-export function faults({ waiting, leases, boxes, delayed, blocked, dead, history, archives, payloads, groups, parents, queues, meta }: Stored): string[] {
+export function faults({ waiting, leases, boxes, delayed, blocked, dead, history, archives, payloads, groups, parents, queues, meta, steps, expiries }: Stored): string[] {
   const found: string[] = []
   const wrong = (what: string): void => { found.push(what) }
   const places = new Map<number, string>()
@@ -128,6 +128,9 @@ export function faults({ waiting, leases, boxes, delayed, blocked, dead, history
   for (const job of movers) if (!moves.some((row) => row.position === job.seq && row.seq === job.position)) wrong(`job ${job.seq} went to ${job.position}, which is not noted`)
   for (const { group, position, seq } of moves) if (group !== '' || !movers.some((job) => job.seq === position && job.position === seq)) wrong(`a note says that job ${position} went to ${seq}`)
   for (const { seq, position } of now) if (position >= (meta[0]?.next ?? 0)) wrong(`job ${seq} has a position that is still to be given`)
+
+  for (const { seq, state, expiresAt } of now) if (expiresAt !== undefined && (state === 'waiting' || state === 'delayed' || state === 'blocked') && !expiries.some((note) => note.at === expiresAt && note.seq === seq)) wrong(`job ${seq} is ${state}, and will never expire`)
+  for (const { seq } of steps) { const job = now.find((one) => one.seq === seq); if (!job || job.state === 'completed' || job.state === 'cancelled') wrong(`steps of job ${seq} were left behind, which is ${job?.state ?? 'gone'}`) }
 
   for (const { queue, counts, lanes } of queues) {
     const pages = waiting.filter((page) => page.queue === queue)
