@@ -1,7 +1,8 @@
 /** Whether a row is what its room holds: of a damaged database anything may come. */
 import { STATES, type Job } from '../core/job.ts'
+import { unpack } from './packing.ts'
 import type { Room } from './schema.ts'
-import type { Row } from './tx.ts'
+import { askAnyway, idOf, type Key, type Row, type Tx } from './tx.ts'
 
 type Check = (value: unknown) => boolean
 
@@ -32,3 +33,15 @@ const SHAPES: { readonly [R in Room]?: Check } = {
 }
 
 export const isSound = <R extends Room>(room: R, row: Row<R> | undefined): row is Row<R> => SHAPES[room]?.(row) ?? row !== undefined
+
+function unpackAnyway<T>(row: T): T | undefined {
+  try { return unpack(row) } catch { return undefined }
+}
+
+/** Rows as far as they can be read: of one that cannot, only the key. */
+export async function readable<R extends Room>(tx: Tx, room: R, range: IDBKeyRange | null, count?: number): Promise<Array<{ readonly key: Key<R>; readonly row: Row<R> | undefined }>> {
+  const keys = await tx.keys(room, range, count)
+  const all = keys.some((key) => tx.avoided.has(idOf(room, key))) ? undefined : await askAnyway<Array<Row<R>>>(tx.raw.objectStore(room).getAll(range, count))
+  const rows = all?.result ?? await Promise.all(keys.map((key) => tx.unlessLost(room, key)))
+  return keys.map((key, i) => ({ key, row: unpackAnyway(rows[i]) }))
+}

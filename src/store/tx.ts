@@ -10,10 +10,10 @@ type Query = IDBValidKey | IDBKeyRange | null
 /** What is kept apart of jobs may be a file of the browser's, and that may be lost: then it is as if it were not there, which is to end its own job only. */
 const APART: ReadonlySet<Room> = new Set<Room>(['payloads', 'parents'])
 
-const idOf = (room: Room, key: IDBValidKey): string => `${room} ${JSON.stringify(key)}`
+export const idOf = (room: Room, key: IDBValidKey): string => `${room} ${JSON.stringify(key)}`
 
 /** Undefined where what is asked for is lost. */
-const askAnyway = <T>(request: IDBRequest<T>): Promise<{ readonly result: T } | undefined> => new Promise((resolve, reject) => {
+export const askAnyway = <T>(request: IDBRequest<T>): Promise<{ readonly result: T } | undefined> => new Promise((resolve, reject) => {
   request.onsuccess = () => { resolve({ result: request.result }) }
   request.onerror = (event) => {
     if (request.error?.name !== 'NotReadableError') { reject(request.error); return }
@@ -21,10 +21,6 @@ const askAnyway = <T>(request: IDBRequest<T>): Promise<{ readonly result: T } | 
     resolve(undefined)
   }
 })
-
-function unpackAnyway<T>(row: T): T | undefined {
-  try { return unpack(row) } catch { return undefined }
-}
 
 const ask = <T>(request: IDBRequest<T>): Promise<T> => new Promise((resolve, reject) => {
   request.onsuccess = () => { resolve(request.result) }
@@ -52,23 +48,16 @@ export class Tx {
   abort(): void { try { this.raw.abort() } catch { /* so it has */ } }
 
   get<R extends Room>(room: R, key: Key<R>): Promise<Row<R> | undefined> {
-    return APART.has(room) ? this.#unlessLost(room, key).then(unpack) : ask<Row<R> | undefined>(this.raw.objectStore(room).get(key)).then(unpack)
+    return APART.has(room) ? this.unlessLost(room, key).then(unpack) : ask<Row<R> | undefined>(this.raw.objectStore(room).get(key)).then(unpack)
   }
 
-  async #unlessLost<R extends Room>(room: R, key: Key<R>): Promise<Row<R> | undefined> {
+  /** As it is stored. */
+  async unlessLost<R extends Room>(room: R, key: Key<R>): Promise<Row<R> | undefined> {
     const id = idOf(room, key)
     if (this.avoided.has(id)) return undefined
     const found = await askAnyway<Row<R> | undefined>(this.raw.objectStore(room).get(key))
     if (!found) this.lost.add(id)
     return found?.result
-  }
-
-  /** Rows as far as they can be read: of one that cannot, only the key. */
-  async sound<R extends Room>(room: R, range: Query = null, count?: number): Promise<Array<{ readonly key: Key<R>; readonly row: Row<R> | undefined }>> {
-    const keys = await this.keys(room, range, count)
-    const all = keys.some((key) => this.avoided.has(idOf(room, key))) ? undefined : await askAnyway<Array<Row<R>>>(this.raw.objectStore(room).getAll(range, count))
-    const rows = all?.result ?? await Promise.all(keys.map((key) => this.#unlessLost(room, key)))
-    return keys.map((key, i) => ({ key, row: unpackAnyway(rows[i]) }))
   }
 
   all<R extends Room>(room: R, range: Query = null, count?: number): Promise<Array<Row<R>>> { return ask<Array<Row<R>>>(this.raw.objectStore(room).getAll(range, count)).then((rows) => rows.map(unpack)) }

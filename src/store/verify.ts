@@ -11,7 +11,7 @@ import { moveKey } from './rooms.ts'
 import { originOfKey } from '../core/credentials.ts'
 import { bucketsOf, newMeta, type GroupRow, type HistoryRow, type LeaseRow, type PageKey, type QueueRow, type Room } from './schema.ts'
 import { isApart } from './packing.ts'
-import { isJob, isSound } from './sound.ts'
+import { isJob, isSound, readable } from './sound.ts'
 import type { Key, Row, Tx } from './tx.ts'
 import { recover } from './verbs/end.ts'
 import { groupOf, isNoted, passTurn, release } from './verbs/groups.ts'
@@ -131,7 +131,7 @@ const isUnstarted = (state: State): boolean => state === 'waiting' || state === 
 /** Rows of a room in order of their keys, a few at a time; `unsound` is told the keys of those that are nothing that belongs there. */
 async function each<R extends Room>(ask: Ask, audit: Audit, room: R, visit: (row: Row<R>, key: Key<R>) => void, unsound = (key: Key<R>): void => { audit.wrong(`${room} ${String(key)} cannot be read`, (work) => { work.delete(room, key) }) }): Promise<void> {
   for (let range: IDBKeyRange | null = null; ;) {
-    const rows = await ask((tx) => tx.sound(room, range, CHUNK_ROWS))
+    const rows = await ask((tx) => readable(tx, room, range, CHUNK_ROWS))
     for (const { key, row } of rows) if (isSound(room, row)) visit(row, key); else unsound(key)
     const last = rows[rows.length - 1]
     if (!last || rows.length < CHUNK_ROWS) return
@@ -337,7 +337,7 @@ async function checkFamilies(ask: Ask, audit: Audit): Promise<void> {
 /** Pages a queue anew: each job once, where it belongs. */
 async function repage(work: Work, audit: Audit, queue: string, lanes: Map<string, LaneTally>): Promise<void> {
   const range = IDBKeyRange.bound([queue], [queue, []])
-  const pages = await work.tx.sound('waiting', range)
+  const pages = await readable(work.tx, 'waiting', range)
   for (const { key } of pages) work.delete('waiting', key)
   lanes.clear()
   const runs = new Map<string, Job[]>()
