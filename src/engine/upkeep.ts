@@ -163,8 +163,8 @@ export function createUpkeep({ name, store: { connection, committer, reserve }, 
 
   async function heartbeats({ leases }: Outlook): Promise<void> {
     if (awake < beatAt) return
-    // Without locks only its heartbeat shows that one lives.
-    const mine = [...owners()].filter((owner) => !locks.supported || leases.some((lease) => lease.owner === owner && lease.processor !== undefined))
+    // Without locks only its heartbeat shows that one lives; the first was that of its adoption.
+    const mine = [...owners()].filter((owner) => (!locks.supported && awake >= TICK_MS) || leases.some((lease) => lease.owner === owner && lease.processor !== undefined))
     beatAt = awake + BEAT_MS - TICK_MS / 2
     if (mine.length === 0) return
     await beat(mine)
