@@ -107,11 +107,12 @@ export function createQueue<M extends QueueMap = QueueMap>(name: string, options
     storage: async (storageOptions) => (await maintenance()).storageHealth(use(), storageOptions),
     on: (type, listener) => use().on(snapshot('type', type), listener),
     async* events(eventsOptions) {
+      const { closed: ended, on } = use()
       const heard: QueueEvent[] = []
       let wake = (): void => {}
-      // At once, not only when the rest is loaded.
-      const off = use().on('*', (event) => { heard.push(event); wake() })
-      try { yield* (await import('./door/event-stream.ts')).eventStream(heard, (call) => { wake = call }, use().closed, eventsOptions) } finally { off() }
+      // At once, not only when the rest is loaded, by when it may be closed.
+      const off = on('*', (event) => { heard.push(event); wake() })
+      try { yield* (await import('./door/event-stream.ts')).eventStream(heard, (call) => { wake = call }, ended, eventsOptions) } finally { off() }
     },
     async close(closeOptions) {
       const { drainMs = 0 } = optionsOf(closeOptions, 'options', 'drainMs')

@@ -103,7 +103,7 @@ it('keeps what a page loads within 6000 bytes, minified and compressed', async (
   expect(size).toBeLessThanOrEqual(6000)
 })
 
-it('keeps the worker within 47 000 bytes as it is shipped, compressed', () => {
+it('keeps the worker within 49 000 bytes as it is shipped, compressed', () => {
   const size = gzipSync(readFileSync(join(installed, 'dist/worker.js')), { level: 9 }).length
   console.log(`dist/worker.js: ${size} bytes, compressed`)
   expect(size).toBeLessThanOrEqual(47_000)
@@ -118,6 +118,6 @@ it('ships the service worker as one file that needs no other, and what a page ne
   expect(output).toHaveLength(1)
   const [service, page] = [output[0].code, read('service-worker-page.js')].map((code) => gzipSync(code, { level: 9 }).length)
   console.log(`an app's service worker: ${service} bytes, a page's part of it: ${page}, compressed`)
-  expect(service).toBeLessThanOrEqual(61_200)
+  expect(service).toBeLessThanOrEqual(64_000)
   expect(page).toBeLessThanOrEqual(700)
 })
