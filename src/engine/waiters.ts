@@ -4,9 +4,11 @@ import { isFinal, type Job } from '../core/job.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Connection } from '../store/connection.ts'
 import { notFound } from '../store/operations.ts'
-import { getJob, wasGiven } from '../store/reads.ts'
+import { getJobs, wasGiven } from '../store/reads.ts'
 
 const POLL_MS = 1000
+/** Of the time no more than a tenth goes by with looking, however many wait. */
+const REST = 9
 
 export interface Waiters {
   readonly any: boolean
@@ -20,49 +22,78 @@ export interface Waiters {
   close(): void
 }
 
+interface Waiter { resolve(job: Job): void; reject(error: Error): void }
+
 /** `first` is called when somebody waits where nobody did. */
 export function createWaiters(connection: () => Connection, clock: Clock, first: () => void): Waiters {
-  const waiters = new Map<string, Set<(job?: Job) => void>>()
+  const waiters = new Map<string, Set<Waiter>>()
   const closing = new AbortController()
+  /** To be looked at, a few together: each look holds up whoever writes. */
+  const due = new Set<string>()
+  let looking = false
+  let stopPolling: (() => void) | undefined
 
   function wait(id: string, given: AbortSignal): Promise<Job> {
     const signal = AbortSignal.any([given, closing.signal])
-    return new Promise((resolve, reject) => {
+    return new Promise<Job>((resolve, reject) => {
       signal.throwIfAborted()
-      const set = waiters.get(id) ?? new Set()
-      const done = (finish: () => void): void => {
-        set.delete(settle)
-        if (set.size === 0 && waiters.get(id) === set) waiters.delete(id)
-        stopPolling()
-        signal.removeEventListener('abort', aborted)
-        finish()
-      }
-      const settle = (job?: Job): void => {
-        if (job) { done(() => { resolve(job) }); return }
-        getJob(connection(), id).then(async (found) => {
-          if (!found) {
-            const given = await wasGiven(connection(), id)
-            done(() => { reject(notFound(id, given)) })
-          } else if (isFinal(found.state)) done(() => { resolve(found) })
-        }).catch(() => {})
-      }
-      const aborted = (): void => { done(() => { reject(signal.reason as Error) }) }
-      let stopPolling = (): void => {}
-      const poll = (): void => { stopPolling = clock.after(POLL_MS, () => { settle(); if (set.has(settle)) poll() }) }
-      signal.addEventListener('abort', aborted)
       if (waiters.size === 0) first()
+      const set = waiters.get(id) ?? new Set()
       waiters.set(id, set)
-      set.add(settle)
-      poll()
-      settle()
+      const waiter = { resolve, reject }
+      set.add(waiter)
+      signal.addEventListener('abort', () => {
+        set.delete(waiter)
+        if (set.size === 0 && waiters.get(id) === set) waiters.delete(id)
+        reject(signal.reason as Error)
+      })
+      look(id)
     })
   }
 
+  function settle(id: string, tell: (waiter: Waiter) => void): void {
+    const set = waiters.get(id)
+    waiters.delete(id)
+    for (const waiter of set ?? []) tell(waiter)
+  }
+
+  function look(id?: string): void {
+    for (const one of id === undefined ? waiters.keys() : [id]) if (waiters.has(one)) due.add(one)
+    if (!looking && due.size > 0) void lookAtAll()
+  }
+
+  async function lookAtAll(): Promise<void> {
+    looking = true
+    const began = clock.awake()
+    // What cannot be read now is looked at later.
+    while (due.size > 0 && !closing.signal.aborted) await lookAtSome().catch(() => {})
+    looking = false
+    stopPolling?.()
+    stopPolling = waiters.size > 0 && !closing.signal.aborted ? clock.after(Math.max(POLL_MS, REST * (clock.awake() - began)), () => { look() }) : undefined
+  }
+
+  async function lookAtSome(): Promise<void> {
+    // Whatever happens to them from here on has them looked at again.
+    const ids = [...due]
+    due.clear()
+    const jobs = await getJobs(connection(), ids)
+    for (const id of ids.slice(jobs.length)) due.add(id)
+    for (const [id, job] of jobs) {
+      if (job && isFinal(job.state)) settle(id, ({ resolve }) => { resolve(job) })
+      else if (!job) {
+        const error = notFound(id, await wasGiven(connection(), id))
+        settle(id, ({ reject }) => { reject(error) })
+      }
+    }
+  }
+
   return {
-    wait,
+    wait, look,
     get any() { return waiters.size > 0 },
-    ended(job) { for (const settle of waiters.get(job.id) ?? []) settle(job) },
-    look(id) { for (const set of id === undefined ? waiters.values() : [waiters.get(id) ?? []]) for (const settle of set) settle() },
-    close() { closing.abort(new HoldfastError('CLOSED', 'The queue was closed')) },
+    ended(job) { settle(job.id, ({ resolve }) => { resolve(job) }) },
+    close() {
+      stopPolling?.()
+      closing.abort(new HoldfastError('CLOSED', 'The queue was closed'))
+    },
   }
 }

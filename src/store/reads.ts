@@ -33,17 +33,32 @@ export async function whole(from: Pick<Tx, 'get'>, job: Job): Promise<Job> {
   return { ...job, data, ...(job.dependsOn && { parents: Object.fromEntries(parents) }) }
 }
 
-export async function getJob(connection: Connection, id: string): Promise<Job | undefined> {
+/** A job without what is kept apart of it. */
+async function jobIn(tx: Tx, id: string): Promise<Job | undefined> {
   const seq = seqOf(id)
-  if (seq === undefined) return undefined
-  return read(connection, async (tx) => {
-    const place = await locate(tx, seq)
-    if (!place || place.job.id !== id) return undefined
-    if (place.room !== 'leases') return whole(tx, place.job)
-    const queue = await tx.get('queues', place.job.queue)
-    return whole(tx, { ...place.job, ...(isStarted(queue, place.lease, seq) ? { state: 'active' } : { state: 'waiting' }) })
-  })
+  const place = seq === undefined ? undefined : await locate(tx, seq)
+  if (!place || place.job.id !== id) return undefined
+  if (place.room !== 'leases') return place.job
+  const queue = await tx.get('queues', place.job.queue)
+  return { ...place.job, ...(isStarted(queue, place.lease, place.job.seq) ? { state: 'active' } : { state: 'waiting' }) }
 }
+
+export const getJob = (connection: Connection, id: string): Promise<Job | undefined> => read(connection, async (tx) => {
+  const job = await jobIn(tx, id)
+  return job && whole(tx, job)
+})
+
+const SLICE_MS = 20
+const SLICE_JOBS = 16
+
+/** The first of many without what is kept apart of them, as many as can be read while nobody is held up for long. */
+export const getJobs = (connection: Connection, ids: readonly string[]): Promise<Array<readonly [id: string, job: Job | undefined]>> => read(connection, async (tx) => {
+  const until = performance.now() + SLICE_MS
+  const found: Array<readonly [id: string, job: Job | undefined]> = []
+  do found.push(...await Promise.all(ids.slice(found.length, found.length + SLICE_JOBS).map(async (id) => [id, await jobIn(tx, id)] as const)))
+  while (found.length < ids.length && performance.now() < until)
+  return found
+})
 
 export const readMeta = (connection: Connection): Promise<MetaRow | undefined> => read(connection, (tx) => tx.get('meta', 'main'), ['meta'])
 
