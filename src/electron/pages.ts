@@ -32,10 +32,11 @@ export function servePages({ host, folder, dev, policy, via, worker }: Pages): v
     const url = new URL(request.url)
     const found = url.host !== host ? undefined
       : url.pathname === VIA_WORKER && via.length > 0 ? await viaWorker(worker, via)
-      : url.pathname === VIA_SEND && via.length > 0 ? await sendFor(request, decodeURIComponent(url.search.slice(1)), via)
+      : url.pathname === VIA_SEND && via.length > 0 ? await sendFor(request, via)
       : dev === undefined ? await fromFolder(folder, url.pathname, request.headers.get('accept') ?? '')
         : await fromServer(dev, url, request)
     if (!found) return new Response('not found', { status: 404, headers })
+    if (found.type === 'error') return found
     const given = new Headers(found.headers)
     for (const [name, value] of Object.entries(headers)) given.set(name, value)
     return new Response(found.body, { status: found.status, headers: given })

@@ -7,7 +7,10 @@ const queue = main({ name: 'test', host: 'holdfast', pages: process.env.PAGES ??
 queue.handle('node', new URL('./handlers.mjs', import.meta.url), { concurrency: 2 })
 /** @type {unknown[]} */
 const forged = []
-Object.assign(globalThis, { queue, forged })
+/** @type {unknown[]} */
+const uncaught = []
+Object.assign(globalThis, { queue, forged, uncaught })
+for (const what of ['uncaughtException', 'unhandledRejection']) process.on(what, (error) => { console.error(error); uncaught.push(String(error)) })
 
 // Asks for the port as frames would that have no right to it, before the engine page does.
 if (process.env.FORGE) app.once('web-contents-created', (_event, contents) => setImmediate(() => {
