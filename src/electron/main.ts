@@ -1,6 +1,7 @@
 /** `holdfast/electron/main`: a desktop app whose jobs go on with every window closed. `main(options)` before the app is ready is all it takes. */
 import { app, autoUpdater, BrowserWindow, net, powerMonitor, type BrowserWindowConstructorOptions, type MessagePortMain } from 'electron'
-import { isAbsolute, resolve } from 'node:path'
+import { resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { invalid } from '../core/errors.ts'
 import type { Queue, QueueMap, Stats } from '../queue.ts'
@@ -70,6 +71,11 @@ const RELOAD_MS = 10_000
 const END_MS = 1500
 /** What a page may take beyond the drain to say that it is done. */
 const GRACE_MS = 500
+/** Windows that are still there after that do not want to close. */
+const CLOSE_MS = 5000
+const LOOK_MS = 20
+
+let called = false
 
 const beside = (file: string): string => fileURLToPath(new URL(file, import.meta.url))
 
@@ -83,7 +89,11 @@ export function main<M extends QueueMap = QueueMap>(options: MainOptions): Deskt
   const far = remote(name)
   const handled = new Map<number, Handled>()
   let port: MessagePortMain | undefined
-  let leaving: 'no' | 'draining' | 'done' = 'no'
+  let stage: 'staying' | 'asked' | 'draining' | 'done' = 'staying'
+  let quitting = false
+  /** The app ends, and nothing can stop it any more. */
+  let left = false
+  let startAgain = false
 
   const say = (message: ToEngine, ports: MessagePortMain[] = []): void => { port?.postMessage(message, ports) }
 
@@ -104,7 +114,7 @@ export function main<M extends QueueMap = QueueMap>(options: MainOptions): Deskt
   }
 
   const engine = engineWindow({
-    origin, page, name, preload: beside('./electron-preload.cjs'),
+    origin, page, name, preload: beside('./electron-preload.cjs'), mayClose,
     connected(given) {
       port = given
       given.on('message', ({ data }: { readonly data: ToMain }) => {
@@ -181,8 +191,45 @@ export function main<M extends QueueMap = QueueMap>(options: MainOptions): Deskt
     engine.end()
   }
 
-  app.on('before-quit', (event) => {
-    if (leaving === 'done') return
+  async function leave(): Promise<void> {
+    stage = 'draining'
+    await drain()
+    stage = 'done'
+    app.quit()
+    if (left) return
+    // Refused at the last moment.
+    stage = 'staying'
+    engine.renew()
+  }
+
+  /** Nobody has refused to quit, but that other windows may do yet: what runs is not touched before they are gone. */
+  async function quit(): Promise<void> {
+    stage = 'asked'
+    for (const end = Date.now() + CLOSE_MS; windows().length > 0; await sleep(LOOK_MS)) if (Date.now() > end) {
+      stage = 'staying'
+      return
+    }
+    await leave()
+  }
+
+  // Who quits is asked first; then, at once, each window is told to close.
+  app.on('before-quit', () => {
+    quitting = true
+    setImmediate(() => { quitting = false })
+  })
+  function mayClose(): boolean {
+    if (stage === 'done') left = true
+    else if (stage === 'staying' && quitting) void quit()
+    return left
+  }
+  app.on('will-quit', (event) => {
+    left = true
+    if (stage === 'done') {
+      if (startAgain) app.relaunch()
+      far.close()
+      engine.end()
+      return
+    }
     event.preventDefault()
     if (leaving === 'draining') return
     leaving = 'draining'
@@ -211,7 +258,10 @@ export function main<M extends QueueMap = QueueMap>(options: MainOptions): Deskt
   if (!app.requestSingleInstanceLock()) { app.exit(0); return desktop }
   registerScheme()
   app.enableSandbox()
-  app.on('second-instance', () => { open() })
+  app.on('second-instance', () => {
+    if (stage === 'draining' || stage === 'done') startAgain = true
+    else open()
+  })
   app.on('activate', () => { open() })
   // All windows may be closed: the jobs go on.
   app.on('window-all-closed', () => {})
