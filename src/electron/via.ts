@@ -2,7 +2,6 @@
 import { net, type IncomingMessage } from 'electron'
 import { readFile } from 'node:fs/promises'
 import { Readable } from 'node:stream'
-import type { ReadableStream as NodeStream } from 'node:stream/web'
 import { VIA_ANSWER, VIA_ASK, VIA_SEND } from './protocol.ts'
 
 /** The built-in worker, whose requests to these origins go through main. */
@@ -76,7 +75,7 @@ const send = ({ url, method, headers, body }: Sending): Promise<Heard> => new Pr
 function carried(message: IncomingMessage): Response {
   const headers = Object.entries(message.headers).flatMap(([name, value]) => name === 'set-cookie' ? [] : [value].flat().map((one) => [name, one] as const))
   const { statusCode: status } = message
-  return carry({ status, type: 'default', headers }, Readable.toWeb(message as unknown as Readable) as NodeStream as ReadableStream)
+  return carry({ status, type: 'default', headers }, Readable.toWeb(message as unknown as Readable) as ReadableStream)
 }
 
 const carry = (answer: { readonly status: number; readonly type: string; readonly headers: Fields }, body: ReadableStream | null): Response =>

@@ -25,18 +25,6 @@ describe.skipIf(!present)('http.via: main', () => {
     expect(stage.notes.lines.filter(([what]) => what.startsWith('plain')).map(([what, said]) => [what, said])).toEqual([['plain POST', `"${id}" undefined {"sku":"A-17"}`]])
   })
 
-  it('tells refusals, redirects and silence as ever', async () => {
-    expect(await sent('/plain/422', { json: 1 })).toEqual([expect.stringContaining('422 from POST'), expect.any(String)])
-    expect(await sent('/plain/moved', { json: 1 })).toEqual([expect.stringContaining('A redirect (3xx)'), expect.any(String)])
-    const [silent, closed] = await inMainOf(desktop)(async (queue, url: string) => {
-      const id = await queue.fetch(url, { json: 1 })
-      let origins = {}
-      while (Object.keys(origins).length === 0) origins = (await queue.stats()).queues[0]?.closedOrigins ?? {}
-      return [(await queue.get(id))?.failures, Object.keys(origins)]
-    }, new URL('/plain/cut', stage.notes.url).href)
-    expect([silent, closed]).toEqual([0, [new URL(stage.notes.url).origin]])
-  })
-
   it('follows redirects to named origins only, and takes no answer for more than an answer', async () => {
     const other = await takeNotes()
     try {
@@ -51,6 +39,18 @@ describe.skipIf(!present)('http.via: main', () => {
     for (const status of [600, 999]) expect(await sent(`/plain/status?${status}`, {})).toEqual([expect.stringContaining(`${status} from GET`), expect.any(String)])
     expect(await sent('/plain/status?204', {})).toMatchObject([{ status: 204 }, expect.any(String)])
     expect(await desktop.electron.evaluate(() => (globalThis as unknown as { readonly uncaught: unknown[] }).uncaught)).toEqual([])
+  })
+
+  it('tells refusals, redirects and silence as ever', async () => {
+    expect(await sent('/plain/422', { json: 1 })).toEqual([expect.stringContaining('422 from POST'), expect.any(String)])
+    expect(await sent('/plain/moved', { json: 1 })).toEqual([expect.stringContaining('A redirect (3xx)'), expect.any(String)])
+    const [silent, closed] = await inMainOf(desktop)(async (queue, url: string) => {
+      const id = await queue.fetch(url, { json: 1 })
+      let origins = {}
+      while (Object.keys(origins).length === 0) origins = (await queue.stats()).queues[0]?.closedOrigins ?? {}
+      return [(await queue.get(id))?.failures, Object.keys(origins)]
+    }, new URL('/plain/cut', stage.notes.url).href)
+    expect([silent, closed]).toEqual([0, [new URL(stage.notes.url).origin]])
   })
 
   it('is no way out for a page, only to the origins that main names; and no way in', async () => {
