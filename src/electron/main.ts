@@ -9,6 +9,7 @@ import { addressOf } from './alive.ts'
 import { engineWindow } from './engine-window.ts'
 import { guard } from './guard.ts'
 import { nodeProcess, type NodeProcess } from './node-process.ts'
+import { checkHandle, checkMain, checkPath } from './options.ts'
 import { registerScheme, SCHEME, servePages } from './pages.ts'
 import type { ToEngine, ToMain } from './protocol.ts'
 import { remote } from './remote.ts'
@@ -62,7 +63,6 @@ export interface DesktopQueue<M extends QueueMap = QueueMap> extends Omit<Queue<
 /** Node handlers and their options, by an id of their own. */
 interface Handled { readonly queue: string; readonly concurrency: number; readonly process: NodeProcess }
 
-const HOST = /^[a-z0-9][a-z0-9.-]{0,99}$/
 const NETWORK_MS = 5000
 const WATCH_MS = 500
 /** A window whose page died is loaded again, but not one that dies of its own page. */
@@ -79,12 +79,16 @@ let called = false
 
 const beside = (file: string): string => fileURLToPath(new URL(file, import.meta.url))
 
-/** Call once, in the main process, before the app is ready. */
-export function main<M extends QueueMap = QueueMap>(options: MainOptions): DesktopQueue<M> {
+/**
+ * Call once, in the main process, before the app is ready.
+ * @throws HoldfastError `VALIDATION` for what it cannot be told
+ */
+export function main<M extends QueueMap = QueueMap>(given: MainOptions): DesktopQueue<M> {
+  const options = checkMain(given)
   const { name, host, engine: page = '/engine.html', connect = [], via = [], permissions = [], drainMs = 2000 } = options
-  if (!HOST.test(host)) throw invalid('options.host', 'must be lower case letters, digits, . and -')
-  if (!isAbsolute(options.pages)) throw invalid('options.pages', `must be an absolute path (got ${options.pages})`)
+  if (called) throw invalid('main', 'was called before: an app has one queue')
   if (app.isReady()) throw invalid('main', 'must be called before the app is ready: at the top of an ES module, and not after an await')
+  called = true
   const origin = `${SCHEME}://${host}`
   const far = remote(name)
   const handled = new Map<number, Handled>()
@@ -138,6 +142,7 @@ export function main<M extends QueueMap = QueueMap>(options: MainOptions): Deskt
 
   const windows = (): BrowserWindow[] => BrowserWindow.getAllWindows().filter((one) => one !== engine.window)
   function open(path?: string): BrowserWindow {
+    checkPath(path)
     const [first] = windows()
     if (first && path === undefined) {
       if (first.isMinimized()) first.restore()
@@ -187,8 +192,6 @@ export function main<M extends QueueMap = QueueMap>(options: MainOptions): Deskt
       setTimeout(resolve, drainMs + GRACE_MS)
     })
     await endHandlers(0)
-    far.close()
-    engine.end()
   }
 
   async function leave(): Promise<void> {
@@ -231,20 +234,21 @@ export function main<M extends QueueMap = QueueMap>(options: MainOptions): Deskt
       return
     }
     event.preventDefault()
-    if (leaving === 'draining') return
-    leaving = 'draining'
-    void drain().finally(() => {
-      leaving = 'done'
-      app.quit()
-    })
+    if (stage !== 'draining') void leave()
   })
   // An update closes the windows first: the engine's is not to be made anew then.
-  autoUpdater.on('before-quit-for-update', () => { leaving = 'done'; void drain() })
+  autoUpdater.on('before-quit-for-update', () => {
+    stage = 'done'
+    engine.end()
+    void drain()
+  })
 
   const desktop = {
     ...far.queue as unknown as Omit<Queue<M>, 'process' | 'close'>,
     open, watch,
-    handle(queue: string, file: string | URL, { concurrency = 1 }: HandleOptions = {}) {
+    handle(queue: string, file: string | URL, handling: HandleOptions = {}) {
+      checkHandle(queue, file, handling)
+      const { concurrency = 1 } = handling
       if ([...handled.values()].some((one) => one.queue === queue)) throw invalid('queue', `${queue} has its handlers already`)
       const url = file instanceof URL || file.startsWith('file:') ? String(file) : pathToFileURL(resolve(app.getAppPath(), file)).href
       const id = handled.size
