@@ -72,7 +72,7 @@ const END_MS = 1500
 /** What a page may take beyond the drain to say that it is done. */
 const GRACE_MS = 500
 /** Windows that are still there after that do not want to close. */
-const CLOSE_MS = 5000
+const CLOSE_MS = 10_000
 const LOOK_MS = 20
 
 let called = false

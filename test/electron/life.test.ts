@@ -55,8 +55,11 @@ describe.skipIf(!present)('the app', () => {
 
   it('quits in the middle of jobs: they go back at no cost, and are done after the next start', async () => {
     const ids = await inMain(async (queue) => {
-      const made = [await queue.push('node', 'work', { ms: 3000 }), await queue.push('node', 'stubborn', { ms: 3000 }), await queue.push('page', 'work', { ms: 4500 }), await queue.push('node', 'work', { ms: 20 }), await queue.push('page', 'work', { ms: 1200 })]
-      while ((await queue.stats()).counts.active < 4) await new Promise((resolve) => { setTimeout(resolve, 20) })
+      const running = async (count: number): Promise<void> => { while ((await queue.stats()).counts.active < count) await new Promise((resolve) => { setTimeout(resolve, 20) }) }
+      const node = [await queue.push('node', 'work', { ms: 3000 }), await queue.push('node', 'stubborn', { ms: 3000 })]
+      await running(2)
+      const made = [...node, await queue.push('page', 'work', { ms: 4500 }), await queue.push('node', 'work', { ms: 20 }), await queue.push('page', 'work', { ms: 1200 })]
+      await running(4)
       await new Promise((resolve) => { setTimeout(resolve, 300) })
       return made
     })
