@@ -17,7 +17,7 @@ export async function viaWorker(file: string, origins: readonly string[]): Promi
       headers.set('${VIA_ASK}', '1')
       const carried = await send('${VIA_SEND}?' + encodeURIComponent(href), { ...init, headers, redirect: 'error' })
       const answer = JSON.parse(decodeURIComponent(carried.headers.get('${VIA_ANSWER}')))
-      return { ...answer, headers: new Headers(answer.headers), text: () => carried.text() }
+      return { ...answer, ok: answer.status >= 200 && answer.status < 300, headers: new Headers(answer.headers), body: carried.body, text: () => carried.text() }
     }
   };\n`
   return new Response(prelude + await readFile(file, 'utf8'), { headers: { 'content-type': 'text/javascript' } })
