@@ -15,11 +15,16 @@ export function addressOf(folder: string, queue: string): string {
   return path.length <= LONGEST_PATH ? path : join(tmpdir(), `holdfast-${name}`)
 }
 
-/** Resolves when nobody lives there: at once, or when whoever does has ended. */
+/** Said after so long that somebody lives there. */
+const SAY_MS = 10_000
+
+/** Resolves when nobody lives there: at once, or when whoever does has ended. One that another user has left behind holds up nobody. */
 export function whenFree(address: string): Promise<void> {
   return new Promise((resolve) => {
+    const late = setTimeout(() => { console.error(`holdfast: Node handlers wait until the process that holds ${address} has ended`) }, SAY_MS)
     const free = (): void => {
-      if (process.platform !== 'win32') rmSync(address, { force: true })
+      clearTimeout(late)
+      try { if (process.platform !== 'win32') rmSync(address, { force: true }) } catch (error) { console.error('holdfast: an address cannot be cleared:', error) }
       resolve()
     }
     connect(address).on('error', () => { /* told by what follows */ }).on('close', free).resume()

@@ -13,9 +13,12 @@ const METHODS: ReadonlySet<string> = new Set<RemoteMethod>([
 
 /** Asks main for a port, and serves it. */
 export function serveMain(queue: Queue, bridge: Bridge): void {
-  window.addEventListener('message', ({ source, data, ports: [port] }) => {
-    if (source === window && data === PORT && port) serve(queue, port)
-  }, { once: true })
+  const take = ({ source, data, ports: [port] }: MessageEvent): void => {
+    if (source !== window || data !== PORT || !port) return
+    window.removeEventListener('message', take)
+    serve(queue, port)
+  }
+  window.addEventListener('message', take)
   bridge.connect(queue.name)
 }
 

@@ -17,15 +17,19 @@ export interface EngineWindowOptions {
   connected(port: MessagePortMain): void
   /** Its page is gone: resolves when all that it had begun elsewhere has ended. */
   lost(): Promise<void>
+  /** It is to be closed, with other windows or by itself. */
+  mayClose(): boolean
 }
 
 export interface EngineWindow {
   readonly window: BrowserWindow | undefined
   start(): void
+  /** Ends it, for another one. */
+  renew(): void
   end(): void
 }
 
-export function engineWindow({ origin, page, preload, name, connected, lost }: EngineWindowOptions): EngineWindow {
+export function engineWindow({ origin, page, preload, name, connected, lost, mayClose }: EngineWindowOptions): EngineWindow {
   let window: BrowserWindow | undefined
   let patience = 0
   let ended = false
@@ -66,7 +70,11 @@ export function engineWindow({ origin, page, preload, name, connected, lost }: E
       console.error(`holdfast: the engine page ${page} cannot be loaded: ${text} (${code})`)
       died('failed')
     })
-    one.webContents.on('did-start-navigation', ({ isMainFrame, isSameDocument }) => { if (isMainFrame && !isSameDocument) leave() })
+    // Not when it begins, which may be refused.
+    one.webContents.on('did-navigate', leave)
+    one.on('close', (event) => {
+      if (!ended && !mayClose()) event.preventDefault()
+    })
 
     // Heard from this window only; and of its frames only the page itself may ask.
     one.webContents.ipc.on(CONNECT, ({ senderFrame: frame }, asked) => {
@@ -85,6 +93,7 @@ export function engineWindow({ origin, page, preload, name, connected, lost }: E
   return {
     get window() { return window },
     start,
+    renew() { window?.destroy() },
     end() {
       ended = true
       const last = window

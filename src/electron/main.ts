@@ -1,6 +1,7 @@
 /** `holdfast/electron/main`: a desktop app whose jobs go on with every window closed. `main(options)` before the app is ready is all it takes. */
 import { app, autoUpdater, BrowserWindow, net, powerMonitor, type BrowserWindowConstructorOptions, type MessagePortMain } from 'electron'
-import { isAbsolute, resolve } from 'node:path'
+import { resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { invalid } from '../core/errors.ts'
 import type { Queue, QueueMap, Stats } from '../queue.ts'
@@ -8,6 +9,7 @@ import { addressOf } from './alive.ts'
 import { engineWindow } from './engine-window.ts'
 import { guard } from './guard.ts'
 import { nodeProcess, type NodeProcess } from './node-process.ts'
+import { checkHandle, checkMain, checkPath } from './options.ts'
 import { registerScheme, SCHEME, servePages } from './pages.ts'
 import type { ToEngine, ToMain } from './protocol.ts'
 import { remote } from './remote.ts'
@@ -61,7 +63,6 @@ export interface DesktopQueue<M extends QueueMap = QueueMap> extends Omit<Queue<
 /** Node handlers and their options, by an id of their own. */
 interface Handled { readonly queue: string; readonly concurrency: number; readonly process: NodeProcess }
 
-const HOST = /^[a-z0-9][a-z0-9.-]{0,99}$/
 const NETWORK_MS = 5000
 const WATCH_MS = 500
 /** A window whose page died is loaded again, but not one that dies of its own page. */
@@ -70,20 +71,33 @@ const RELOAD_MS = 10_000
 const END_MS = 1500
 /** What a page may take beyond the drain to say that it is done. */
 const GRACE_MS = 500
+/** Windows that are still there after that do not want to close. */
+const CLOSE_MS = 10_000
+const LOOK_MS = 20
+
+let called = false
 
 const beside = (file: string): string => fileURLToPath(new URL(file, import.meta.url))
 
-/** Call once, in the main process, before the app is ready. */
-export function main<M extends QueueMap = QueueMap>(options: MainOptions): DesktopQueue<M> {
+/**
+ * Call once, in the main process, before the app is ready.
+ * @throws HoldfastError `VALIDATION` for what it cannot be told
+ */
+export function main<M extends QueueMap = QueueMap>(given: MainOptions): DesktopQueue<M> {
+  const options = checkMain(given)
   const { name, host, engine: page = '/engine.html', connect = [], via = [], permissions = [], drainMs = 2000 } = options
-  if (!HOST.test(host)) throw invalid('options.host', 'must be lower case letters, digits, . and -')
-  if (!isAbsolute(options.pages)) throw invalid('options.pages', `must be an absolute path (got ${options.pages})`)
+  if (called) throw invalid('main', 'was called before: an app has one queue')
   if (app.isReady()) throw invalid('main', 'must be called before the app is ready: at the top of an ES module, and not after an await')
+  called = true
   const origin = `${SCHEME}://${host}`
   const far = remote(name)
   const handled = new Map<number, Handled>()
   let port: MessagePortMain | undefined
-  let leaving: 'no' | 'draining' | 'done' = 'no'
+  let stage: 'staying' | 'asked' | 'draining' | 'done' = 'staying'
+  let quitting = false
+  /** The app ends, and nothing can stop it any more. */
+  let left = false
+  let startAgain = false
 
   const say = (message: ToEngine, ports: MessagePortMain[] = []): void => { port?.postMessage(message, ports) }
 
@@ -104,7 +118,7 @@ export function main<M extends QueueMap = QueueMap>(options: MainOptions): Deskt
   }
 
   const engine = engineWindow({
-    origin, page, name, preload: beside('./electron-preload.cjs'),
+    origin, page, name, preload: beside('./electron-preload.cjs'), mayClose,
     connected(given) {
       port = given
       given.on('message', ({ data }: { readonly data: ToMain }) => {
@@ -128,6 +142,7 @@ export function main<M extends QueueMap = QueueMap>(options: MainOptions): Deskt
 
   const windows = (): BrowserWindow[] => BrowserWindow.getAllWindows().filter((one) => one !== engine.window)
   function open(path?: string): BrowserWindow {
+    checkPath(path)
     const [first] = windows()
     if (first && path === undefined) {
       if (first.isMinimized()) first.restore()
@@ -177,27 +192,63 @@ export function main<M extends QueueMap = QueueMap>(options: MainOptions): Deskt
       setTimeout(resolve, drainMs + GRACE_MS)
     })
     await endHandlers(0)
-    far.close()
-    engine.end()
   }
 
-  app.on('before-quit', (event) => {
-    if (leaving === 'done') return
+  async function leave(): Promise<void> {
+    stage = 'draining'
+    await drain()
+    stage = 'done'
+    app.quit()
+    if (left) return
+    // Refused at the last moment.
+    stage = 'staying'
+    engine.renew()
+  }
+
+  /** Nobody has refused to quit, but that other windows may do yet: what runs is not touched before they are gone. */
+  async function quit(): Promise<void> {
+    stage = 'asked'
+    for (const end = Date.now() + CLOSE_MS; windows().length > 0; await sleep(LOOK_MS)) if (Date.now() > end) {
+      stage = 'staying'
+      return
+    }
+    await leave()
+  }
+
+  // Who quits is asked first; then, at once, each window is told to close.
+  app.on('before-quit', () => {
+    quitting = true
+    setImmediate(() => { quitting = false })
+  })
+  function mayClose(): boolean {
+    if (stage === 'done') left = true
+    else if (stage === 'staying' && quitting) void quit()
+    return left
+  }
+  app.on('will-quit', (event) => {
+    left = true
+    if (stage === 'done') {
+      if (startAgain) app.relaunch()
+      far.close()
+      engine.end()
+      return
+    }
     event.preventDefault()
-    if (leaving === 'draining') return
-    leaving = 'draining'
-    void drain().finally(() => {
-      leaving = 'done'
-      app.quit()
-    })
+    if (stage !== 'draining') void leave()
   })
   // An update closes the windows first: the engine's is not to be made anew then.
-  autoUpdater.on('before-quit-for-update', () => { leaving = 'done'; void drain() })
+  autoUpdater.on('before-quit-for-update', () => {
+    stage = 'done'
+    engine.end()
+    void drain()
+  })
 
   const desktop = {
     ...far.queue as unknown as Omit<Queue<M>, 'process' | 'close'>,
     open, watch,
-    handle(queue: string, file: string | URL, { concurrency = 1 }: HandleOptions = {}) {
+    handle(queue: string, file: string | URL, handling: HandleOptions = {}) {
+      checkHandle(queue, file, handling)
+      const { concurrency = 1 } = handling
       if ([...handled.values()].some((one) => one.queue === queue)) throw invalid('queue', `${queue} has its handlers already`)
       const url = file instanceof URL || file.startsWith('file:') ? String(file) : pathToFileURL(resolve(app.getAppPath(), file)).href
       const id = handled.size
@@ -211,7 +262,10 @@ export function main<M extends QueueMap = QueueMap>(options: MainOptions): Deskt
   if (!app.requestSingleInstanceLock()) { app.exit(0); return desktop }
   registerScheme()
   app.enableSandbox()
-  app.on('second-instance', () => { open() })
+  app.on('second-instance', () => {
+    if (stage === 'draining' || stage === 'done') startAgain = true
+    else open()
+  })
   app.on('activate', () => { open() })
   // All windows may be closed: the jobs go on.
   app.on('window-all-closed', () => {})

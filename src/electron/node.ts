@@ -10,6 +10,8 @@ export type NodeHandlers = Handler | Handlers<QueueMap, string>
 
 /** So long what runs may take to heed that the engine page is gone. */
 const HEED_MS = 1000
+/** Said after so long that a file with a loose end at its top is still being loaded. */
+const LOAD_MS = 10_000
 
 interface Running { readonly stop: AbortController; readonly asked: Map<number, (outcome: Outcome) => void>; readonly steps: Map<number, () => unknown> }
 
@@ -73,7 +75,8 @@ parentPort.once('message', ({ ports: [port] }) => {
     setTimeout(() => process.exit(0), HEED_MS)
   })
 
-  void import(file).then(({ default: given }: { readonly default?: NodeHandlers }) => {
+  const late = setTimeout(() => { console.error(`holdfast: ${file} has not been loaded within ${LOAD_MS} ms: its jobs wait`) }, LOAD_MS)
+  void import(file).finally(() => { clearTimeout(late) }).then(({ default: given }: { readonly default?: NodeHandlers }) => {
     const handlers = typeof given === 'function' ? undefined : new Map(Object.entries(given ?? {}))
     if (handlers?.size === 0) throw new Error(`${file} has no handlers: its default export must be a function, or an object with one for each job name`)
     const handlerOf = (name: string): Handler | undefined => handlers ? handlers.get(name) : given as Handler

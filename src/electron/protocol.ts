@@ -63,7 +63,10 @@ export const ENGINE_ARGUMENT = '--holdfast-engine'
 /** Where the engine page's worker finds main, at its own origin. */
 export const VIA_WORKER = '/.holdfast/worker.js'
 export const VIA_SEND = '/.holdfast/send'
-export const VIA_REDIRECTED = 'holdfast-redirected'
+/** Sent with what main is to send: what a page loads, as a document or a script, cannot carry it. */
+export const VIA_ASK = 'holdfast-via'
+/** Status, type and headers of what came back. */
+export const VIA_ANSWER = 'holdfast-answer'
 /** How the engine page finds its keyhole. */
 export const BRIDGE = 'holdfastEngine'
 export interface Bridge { connect(name: string): void }

@@ -44,6 +44,14 @@ export function remote(name: string): Remote {
     }
   }
 
+  /** So long it waits for an engine page. */
+  function limit(id: number, call: Call): void {
+    call.late = setTimeout(() => {
+      calls.delete(id)
+      call.reject(new HoldfastError('WORKER_DIED', `The engine page did not open ${name} within ${START_MS} ms`))
+    }, START_MS)
+  }
+
   function request(method: RemoteMethod, args: readonly unknown[], signal?: AbortSignal): Promise<unknown> {
     if (closed.signal.aborted) return Promise.reject(new HoldfastError('CLOSED', `The queue ${name} was closed`))
     signal?.throwIfAborted()
@@ -52,14 +60,12 @@ export function remote(name: string): Remote {
       const call: Call = { method, args, sent: false, resolve, reject }
       calls.set(id, call)
       signal?.addEventListener('abort', () => {
+        clearTimeout(call.late)
         if (calls.delete(id)) say({ t: 'forget', id })
         reject(signal.reason as Error)
       })
-      if (port) { send(id, call); return }
-      call.late = setTimeout(() => {
-        calls.delete(id)
-        reject(new HoldfastError('WORKER_DIED', `The engine page did not open ${name} within ${START_MS} ms`))
-      }, START_MS)
+      if (port) send(id, call)
+      else limit(id, call)
     })
   }
 
@@ -110,7 +116,12 @@ export function remote(name: string): Remote {
     lost() {
       port = undefined
       for (const [id, call] of calls) {
-        if (!call.sent || AGAIN.has(call.method)) continue
+        if (!call.sent) continue
+        if (AGAIN.has(call.method)) {
+          call.sent = false
+          limit(id, call)
+          continue
+        }
         calls.delete(id)
         call.reject(new HoldfastError('WORKER_DIED', `The engine page died: it cannot be said whether ${call.method} was applied`, { unknown: true }))
       }

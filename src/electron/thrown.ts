@@ -1,11 +1,14 @@
 /** A thrown value as it crosses between processes, which copy errors badly. */
+import { UNREADABLE } from '../core/envelope.ts'
 import type { Outcome, Thrown } from './protocol.ts'
 
 export function thrownOf(error: unknown): Thrown {
-  const given = Object(error) as Partial<Thrown>
-  if (!(error instanceof Error) && typeof given.message !== 'string') return { name: 'Error', message: String(error) }
-  const { name = 'Error', message = '', stack, ms, reason } = given
-  return { name: String(name), message: String(message), ...(typeof stack === 'string' && { stack }), ...(typeof ms === 'number' && { ms }), ...(typeof reason === 'string' && { reason }) }
+  try {
+    const given = Object(error) as Partial<Thrown>
+    if (!(error instanceof Error) && typeof given.message !== 'string') return { name: 'Error', message: String(error) }
+    const { name = 'Error', message = '', stack, ms, reason } = given
+    return { name: String(name), message: String(message), ...(typeof stack === 'string' && { stack }), ...(typeof ms === 'number' && { ms }), ...(typeof reason === 'string' && { reason }) }
+  } catch { return { name: 'Error', message: UNREADABLE } }
 }
 
 /** What it means goes by its name, as for any error from another realm. */

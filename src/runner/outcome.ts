@@ -1,8 +1,13 @@
 /** A thrown value as text that can be stored. */
+import { UNREADABLE } from '../core/envelope.ts'
 import type { JobError } from '../core/job.ts'
 import { cut, LIMITS } from '../core/limits.ts'
 
 export function describeError(error: unknown): JobError {
+  try { return describe(error) } catch { return { name: 'Error', message: UNREADABLE } }
+}
+
+function describe(error: unknown): JobError {
   if (!isErrorLike(error)) return { name: 'Error', message: cut(textOf(error), LIMITS.errorText) }
   return { name: error.name, message: cut(error.message, LIMITS.errorText), ...(error.stack ? { stack: cut(error.stack, LIMITS.errorText) } : {}) }
 }

@@ -77,6 +77,38 @@ describe.skipIf(!present)('jobs', () => {
     expect(unstorable).toEqual({ unstorable: expect.stringContaining('could not be cloned') })
   })
 
+  it('in Node may throw what cannot be looked at, and in the engine page return what holds itself', async () => {
+    expect(await inMain(async (queue) => {
+      const pid = await queue.waitFor(await queue.push('node', 'work', {}))
+      const said = await Promise.all(['bare', 'proxy', 'message'].map(async (what) => queue.waitFor(await queue.push('node', 'throws', { what }, { maxAttempts: 1 })).catch((error: { message: string }) => error.message)))
+      return [said, await queue.waitFor(await queue.push('node', 'work', {})) === pid]
+    })).toEqual([Array.from({ length: 3 }, () => expect.stringContaining('cannot be read')), true])
+    expect(await inMain(async (queue) => {
+      const id = await queue.push('page', 'cycle', {})
+      const result = await queue.waitFor(id) as { self: unknown; blob: unknown }
+      const [listed] = (await queue.list({ ids: [id] })).jobs.map((job) => job.result as { self: unknown })
+      return [result.self === result, result.blob, listed?.self === listed, listed !== undefined]
+    })).toEqual([true, { blob: { size: 4, type: '' } }, true, true])
+  })
+
+  it('are not begun by what main is told wrongly: the error names it', async () => {
+    expect(await inMain((queue) => {
+      const { main } = globalThis as unknown as { readonly main: (options: unknown) => unknown }
+      const right = { name: 'test', host: 'holdfast', pages: '/pages' }
+      const fieldOf = (call: () => unknown): unknown => { try { call(); return 'taken' } catch (error) { return (error as { details: { field?: string } }).details?.field ?? String(error) } }
+      const options: unknown[] = [undefined, {}, { ...right, name: '' }, { ...right, name: 7 }, { ...right, host: 'a..b' }, { ...right, host: 'x.' }, { ...right, pages: 'pages' }, { ...right, drainMs: -1 }, { ...right, drainMs: '2' },
+        { ...right, via: ['https://a.example/path'] }, { ...right, via: 'https://a.example' }, { ...right, connect: ['a.example'] }, { ...right, connect: ["https://a.example; script-src *"] }, { ...right, dev: 'localhost' }, { ...right, engine: 'engine.html' }, { ...right, page: '/x' },
+        { ...right, via: ['https://a.example/', 'HTTPS://B.example'], connect: ['https://a.example/', 'wss://*.example'] }]
+      const handle = queue.handle as (...given: unknown[]) => void
+      return [
+        ...options.map((one) => fieldOf(() => main(one))),
+        fieldOf(() => queue.open('settings.html')), fieldOf(() => queue.open('//elsewhere.example/')), fieldOf(() => { handle('node', 'x.js') }), fieldOf(() => { handle('', 'x.js') }), fieldOf(() => { handle('files') }), fieldOf(() => { handle('files', new URL('https://a.example/x.js')) }), fieldOf(() => { handle('files', 'x.js', { concurrency: 0 }) }),
+      ]
+    })).toEqual(['options', 'options.name', 'options.name', 'options.name', 'options.host', 'options.host', 'options.pages', 'options.drainMs', 'options.drainMs',
+      'options.via[0]', 'options.via', 'options.connect[0]', 'options.connect[0]', 'options.dev', 'options.engine', 'options.page', 'main',
+      'path', 'path', 'queue', 'queue', 'file', 'file', 'options.concurrency'])
+  })
+
   it('in a window are refused with a word on where they live', async () => {
     const refused = await desktop.page.evaluate(async () => {
       const { queue } = window as unknown as PageGlobals

@@ -1,6 +1,7 @@
 /** The app's life: closed windows, a second start, Quit, networks that go and come. */
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { APP, buildLibrary, executable, inMainOf, openStage, pause, present, skipped, until, type Desktop, type InMain, type PageGlobals, type Stage } from './stage.ts'
@@ -54,8 +55,11 @@ describe.skipIf(!present)('the app', () => {
 
   it('quits in the middle of jobs: they go back at no cost, and are done after the next start', async () => {
     const ids = await inMain(async (queue) => {
-      const made = [await queue.push('node', 'work', { ms: 3000 }), await queue.push('node', 'stubborn', { ms: 3000 }), await queue.push('page', 'work', { ms: 3000 }), await queue.push('node', 'work', { ms: 20 }), await queue.push('page', 'work', { ms: 1200 })]
-      while ((await queue.stats()).counts.active < 4) await new Promise((resolve) => { setTimeout(resolve, 20) })
+      const running = async (count: number): Promise<void> => { while ((await queue.stats()).counts.active < count) await new Promise((resolve) => { setTimeout(resolve, 20) }) }
+      const node = [await queue.push('node', 'work', { ms: 3000 }), await queue.push('node', 'stubborn', { ms: 3000 })]
+      await running(2)
+      const made = [...node, await queue.push('page', 'work', { ms: 4500 }), await queue.push('node', 'work', { ms: 20 }), await queue.push('page', 'work', { ms: 1200 })]
+      await running(4)
       await new Promise((resolve) => { setTimeout(resolve, 300) })
       return made
     })
@@ -78,6 +82,57 @@ describe.skipIf(!present)('the app', () => {
     expect(jobs.map((job) => job?.stalls)).toEqual([0, 0, 1, 0, 0])
     expect(stage.notes.lines.filter(([what, id]) => what === 'start' && id === ids[4])).toHaveLength(1)
     console.info(`quit within ${tookMs} ms`)
+  })
+
+  it('goes on when a quit is refused, by the app or by a window; and comes up again when it is started while it quits', async () => {
+    const quit = (): Promise<void> => desktop.electron.evaluate(({ app }) => { app.quit() })
+    const long = await inMain((queue) => queue.push('node', 'work', { ms: 5000 }))
+    await until(() => stage.journal().length === 1)
+    const works = (): Promise<unknown> => inMain(async (queue, id: string) => [await queue.waitFor(await queue.push('page', 'work', {})), (await queue.get(id))?.state], long)
+
+    await desktop.electron.evaluate(({ app }) => { app.once('before-quit', (event) => { event.preventDefault() }) })
+    await quit()
+    expect(await works()).toEqual(['done', 'active'])
+
+    await desktop.page.evaluate(() => { addEventListener('beforeunload', (event) => { if (!('sure' in window)) event.preventDefault() }) })
+    await desktop.page.click('body', { force: true, position: { x: 1, y: 1 } })
+    await quit()
+    await pause(300)
+    expect(await works()).toEqual(['done', 'active'])
+    expect(await desktop.page.evaluate(async () => {
+      const { queue } = window as unknown as PageGlobals
+      return queue.waitFor(await queue.push('page', 'work', {}))
+    })).toBe('done')
+    expect(await windowCount()).toBe(2)
+
+    // At the last moment, when all was drained.
+    await desktop.page.evaluate(() => { Object.assign(window, { sure: true }) })
+    await desktop.electron.evaluate(({ app }) => {
+      app.once('before-quit', () => {
+        app.once('before-quit', (event) => {
+          event.preventDefault()
+          setImmediate(() => { Object.assign(globalThis, { refused: true }) })
+        })
+      })
+    })
+    await quit()
+    await until(() => desktop.electron.evaluate(() => 'refused' in globalThis))
+    expect(await inMain(async (queue, id: string) => [await queue.waitFor(await queue.push('node', 'work', {})), await queue.waitFor(id), (await queue.get(id))?.failures], long)).toEqual([expect.any(Number), expect.any(Number), 0])
+
+    await inMain(async (queue) => {
+      const id = await queue.push('page', 'work', { ms: 60_000 })
+      while ((await queue.get(id))?.state !== 'active') await new Promise((resolve) => { setTimeout(resolve, 20) })
+    })
+    await desktop.electron.evaluate(async ({ app }, file) => {
+      const { writeFileSync } = process.getBuiltinModule('node:fs')
+      app.relaunch = () => { writeFileSync(file, 'again') }
+    }, join(stage.folder, 'relaunched'))
+    const gone = once(desktop.electron.process(), 'exit')
+    await quit()
+    await pause(500)
+    spawn(executable, ['--no-sandbox', APP, `--user-data-dir=${join(stage.folder, 'data')}`], { env: { ...process.env, ...stage.env }, stdio: 'ignore' })
+    expect(await gone).toEqual([0, null])
+    expect(existsSync(join(stage.folder, 'relaunched'))).toBe(true)
   })
 
   it('does not begin what a process of Node from before a kill still runs', async () => {

@@ -1,5 +1,5 @@
 /** What a page can do that has been taken over: nothing that a page on the web could not. */
-import { writeFileSync } from 'node:fs'
+import { symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { buildLibrary, inMainOf, openStage, pause, present, skipped, until, type Desktop, type PageGlobals, type Stage } from './stage.ts'
@@ -48,6 +48,11 @@ describe.skipIf(!present)('a compromised page', () => {
       expect(await windows()).toEqual(OURS)
     }
     expect(await desktop.page.evaluate(() => 'queue' in window)).toBe(true)
+    // The engine page, too, goes on as if it had not tried.
+    const engine = await desktop.engine()
+    await engine.evaluate(() => { location.href = 'https://example.invalid/' }).catch(() => {})
+    await pause(200)
+    expect(await inMainOf(desktop)(async (queue) => (await queue.stats()).counts.dead)).toBe(0)
   })
 
   it('cannot embed, load or ask what is not the app’s', async () => {
@@ -82,7 +87,9 @@ describe.skipIf(!present)('a compromised page', () => {
   })
 
   it('reads no files but the app’s', async () => {
-    const read = await desktop.page.evaluate(() => Promise.all(['/../../../../etc/passwd', '/%2e%2e/%2e%2e/%2e%2e/etc/passwd', '/..%2f..%2f..%2fetc%2fpasswd', '/..%5c..%5cetc', '/%00', '/%', '//etc/passwd', '/C:/Windows/win.ini']
+    symlinkSync('/etc/passwd', join(stage.folder, 'pages/link'))
+    symlinkSync('/etc', join(stage.folder, 'pages/etc'))
+    const read = await desktop.page.evaluate(() => Promise.all(['/../../../../etc/passwd', '/%2e%2e/%2e%2e/%2e%2e/etc/passwd', '/..%2f..%2f..%2fetc%2fpasswd', '/..%5c..%5cetc', '/%00', '/%', '//etc/passwd', '/C:/Windows/win.ini', '/link', '/etc/passwd']
       .map(async (path) => { const answer = await fetch(`app://holdfast${path}`); return [answer.status, (await answer.text()).slice(0, 20)] })))
     expect(read).toEqual(read.map(() => [404, 'not found']))
     expect(await desktop.page.evaluate(() => fetch('app://other/index.html').then(({ status }) => status, () => 'refused'))).toBe('refused')

@@ -66,7 +66,12 @@ export async function takeNotes(): Promise<Notes> {
       if (request.url?.startsWith('/plain')) {
         lines.push([`plain ${request.method}`, `${request.headers['idempotency-key']} ${request.headers.origin} ${body}`, Date.now()])
         if (request.url === '/plain/cut') { request.socket.destroy(); return }
-        if (request.url === '/plain/moved') response.writeHead(303, { location: '/plain' }).end()
+        const [, what, given = ''] = /^\/plain\/(to|status|page)\?(.*)/.exec(request.url) ?? []
+        if (what) lines.push([`asked ${what}`, `${given} ${request.headers.authorization}`, Date.now()])
+        if (what === 'to') response.writeHead(302, { location: decodeURIComponent(given) }).end()
+        else if (what === 'status') response.writeHead(Number(given), { 'clear-site-data': '"*"' }).end()
+        else if (what === 'page') response.writeHead(200, { 'content-type': given }).end('globalThis.remote = true; postMessage(location.origin)')
+        else if (request.url === '/plain/moved') response.writeHead(303, { location: '/plain' }).end()
         else response.writeHead(request.url === '/plain/422' ? 422 : 201, { 'content-type': 'application/json', 'retry-after': '7' }).end('{"order":7}')
         return
       }

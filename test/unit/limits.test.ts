@@ -9,6 +9,7 @@ import { uncloneable } from '../../src/core/uncloneable.ts'
 import { snapshot, Uncopied } from '../../src/door/snapshot.ts'
 import { explained } from '../../src/door/uncopied.ts'
 import { systemClock } from '../../src/platform/clock.ts'
+import { toEnvelope } from '../../src/core/envelope.ts'
 import { describeError } from '../../src/runner/outcome.ts'
 import { handlerAttempt } from '../../src/runner/handler.ts'
 import { Attempt, type RunnerHost } from '../../src/runner/runner.ts'
@@ -229,6 +230,11 @@ describe('what a handler throws', () => {
     const cyclic: Record<string, unknown> = {}
     cyclic.self = cyclic
     expect(typeof describeError(10n).message).toBe('string')
+    const get = (): never => { throw new Error('not to be looked at') }
+    for (const unreadable of [Object.create(null), new Proxy({}, { get, has: get, getPrototypeOf: get, ownKeys: get }), Object.defineProperty(new Error('x'), 'message', { get })]) {
+      expect(typeof describeError(unreadable).message).toBe('string')
+      expect(typeof toEnvelope(unreadable).message).toBe('string')
+    }
     expect(typeof describeError(cyclic).message).toBe('string')
   })
 

@@ -51,5 +51,13 @@ export default {
   parents: (_job, { parents }) => parents,
   unstorable: () => ({ call() {} }),
   snoozes() { throw Object.assign(new Error('later'), { name: 'Snooze', ms: 3_600_000 }) },
+  throws(job) {
+    const get = () => { throw new Error('not to be looked at') }
+    switch (/** @type {{ what: string }} */ (job.data).what) {
+      case 'bare': throw Object.create(null)
+      case 'proxy': throw /** @type {any} */ (new Proxy({}, { get, getPrototypeOf: get, has: get, ownKeys: get }))
+      default: throw Object.defineProperty(new Error('x'), 'message', { get })
+    }
+  },
   dies(_job, ctx) { if (ctx.attempt === 1) process.exit(7); return 'alive' },
 }

@@ -3,11 +3,14 @@
 import { app } from 'electron'
 import { main } from 'holdfast/electron/main'
 
-const queue = main({ name: 'test', host: 'holdfast', pages: process.env.PAGES ?? '', connect: [new URL(process.env.NOTES ?? '').origin], ...(process.env.VIA && { via: [new URL(process.env.NOTES ?? '').origin], engine: '/engine.html?via' }), window: { show: false } })
+const queue = main({ name: 'test', host: 'holdfast', pages: `${process.env.PAGES}/../pages/`, connect: [new URL(process.env.NOTES ?? '').origin], ...(process.env.VIA && { via: [new URL(process.env.NOTES ?? '').origin], engine: '/engine.html?via' }), window: { show: false } })
 queue.handle('node', new URL('./handlers.mjs', import.meta.url), { concurrency: 2 })
 /** @type {unknown[]} */
 const forged = []
-Object.assign(globalThis, { queue, forged })
+/** @type {unknown[]} */
+const uncaught = []
+Object.assign(globalThis, { queue, main, forged, uncaught })
+for (const what of ['uncaughtException', 'unhandledRejection']) process.on(what, (error) => { console.error(error); uncaught.push(String(error)) })
 
 // Asks for the port as frames would that have no right to it, before the engine page does.
 if (process.env.FORGE) app.once('web-contents-created', (_event, contents) => setImmediate(() => {
