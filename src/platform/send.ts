@@ -21,6 +21,8 @@ export type Send = (request: Sent, signal: AbortSignal, moved: (part?: number) =
 /** In place of the fragment, which no server is told: by it a service worker that queues what pages send knows what a queue sends. */
 export const OWN = '#holdfast'
 const own = (url: string): string => url.replace(/#.*|$/, OWN)
+/** As the browser writes it, whoever wrote it. */
+const address = (url: string): string => new URL(url).href.replace(/#.*/, '')
 
 const isSafe = (method: string): boolean => method === 'GET' || method === 'HEAD'
 
@@ -47,7 +49,7 @@ export const byXhr: Send = ({ url, method, headers, body }, signal, moved) => ne
   request.onprogress = () => { moved() }
   request.onload = () => {
     const to = request.responseURL
-    resolve({ status: request.status, headers: headersOf(request), text: request.responseText, ...(to !== url.replace(/#.*/, '') && !isSafe(method) && { redirected: { to } }) })
+    resolve({ status: request.status, headers: headersOf(request), text: request.responseText, ...(address(to) !== address(url) && !isSafe(method) && { redirected: { to } }) })
   }
   request.onerror = () => { reject(new TypeError(`Failed to send, after ${sent} bytes`)) }
   request.onabort = () => { reject(signal.reason as Error) }

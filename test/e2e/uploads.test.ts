@@ -229,6 +229,13 @@ test('an upload is told what the server said, headers and all', async () => {
   expect((await page.evaluate(() => (window as unknown as Window).queue.list({ state: 'dead' }))).jobs[0]?.attempts?.[0]?.error.message).toContain(': Too large: at most 50 bytes')
 })
 
+test('one whose address a browser writes otherwise is not taken for redirected', async () => {
+  take = (request, response, one) => { void readAll(request, one).then(() => { response.writeHead(200, { 'content-type': 'application/json' }).end(`{"name":"O'Brien"}`) }) }
+  const create = await send('/raw/create', '{ json: {} }', { keepResult: true })
+  await result(await send('/raw/x?who={{create.body.name}}', `{ body: bytes(100) }`, { dependsOn: { create }, fill: true }))
+  expect(seen.map(({ url }) => url)).toEqual(['/raw/create', '/raw/x?who=O%27Brien'])
+})
+
 test('an answer that CORS hides is no answer, and is said to be one of several', async () => {
   const other = await serveSite('', (_request, _body, response) => { response.end() })
   await send(`${other.url}/raw/x`, `{ body: bytes(100) }`)
