@@ -2,7 +2,7 @@
 import { isUpload } from '../core/body.ts'
 import { HoldfastError } from '../core/errors.ts'
 import { filled } from '../core/fill.ts'
-import { classify, type Verdict } from '../core/http-answer.ts'
+import { classify, LONGEST_WAIT_MS, type Verdict } from '../core/http-answer.ts'
 import { cut } from '../core/limits.ts'
 import type { HttpRequest, Job, JobError } from '../core/job.ts'
 import { present } from '../core/present.ts'
@@ -128,13 +128,15 @@ async function prepared(hooks: Hooks, job: Job, http: HttpRequest): Promise<Sent
 
 const KINDS: readonly unknown[] = ['done', 'retry', 'origin', 'dead'] satisfies Classification[]
 
+const isWait = (ms: unknown): ms is number => Number.isFinite(ms) && (ms as number) >= 0
+
 /** What `classify` says of an answer, or what it means otherwise. */
 async function overruled(hooks: Hooks, job: Job, response: Received, usual: Verdict): Promise<Verdict> {
   const said = await hooks.call('classify', resultOf(response), job)
   if (said === undefined) return usual
-  const { kind, afterMs } = (typeof said === 'string' ? { kind: said } : said ?? {}) as { readonly kind?: unknown; readonly afterMs?: number }
-  if (!KINDS.includes(kind) || !(afterMs === undefined || afterMs >= 0)) throw new HoldfastError('VALIDATION', `classify must return nothing, or one of ${KINDS.join(', ')}, or {kind, afterMs}`, { field: 'classify' })
-  return present({ kind: kind as Classification, afterMs })
+  const { kind, afterMs } = (typeof said === 'string' ? { kind: said } : said ?? {}) as { readonly kind?: unknown; readonly afterMs?: unknown }
+  if (!KINDS.includes(kind) || !(afterMs === undefined || isWait(afterMs))) throw new HoldfastError('VALIDATION', `classify must return nothing, or one of ${KINDS.join(', ')}, or {kind, afterMs} with a number of ms`, { field: 'classify' })
+  return present({ kind: kind as Classification, afterMs: afterMs && Math.min(afterMs, LONGEST_WAIT_MS) })
 }
 
 /** `checkBody` has made sure of what the data is. */

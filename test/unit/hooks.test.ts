@@ -131,3 +131,21 @@ it('one that never answers is forgotten when its time is over', async () => {
   await clock.advance(30_000)
   expect(open.size).toBe(0)
 })
+
+it.each(['50', [50], 50n, Infinity, NaN, null, -1, {}])('classify cannot have %o as a wait: the attempt fails, and says so', async (afterMs) => {
+  const sent = serve(() => 200)
+  const queue = await open({ classify: () => sent.length === 1 ? { kind: 'retry', afterMs: afterMs as number } : undefined })
+  const id = await queue.fetch(URL, { json: 1 }, { backoff: { type: 'fixed', delayMs: 0 } })
+  await queue.waitFor(id, { timeoutMs: 5000 })
+  expect((await queue.get(id))?.attempts?.map(({ error }) => error.message)).toEqual([expect.stringContaining('classify must return nothing, or one of')])
+})
+
+it.each(['retry', 'origin'] as const)('classify has nothing wait for more than a day: %s', async (kind) => {
+  serve(() => 200)
+  const queue = await open({ classify: () => ({ kind, afterMs: 1e300 }) })
+  const id = await queue.fetch(URL, { json: 1 })
+  const retryAt = async (): Promise<number | undefined> => kind === 'retry' ? (await queue.get(id))?.runAt : (await queue.stats('http')).queues[0]!.closedOrigins['https://a.example']?.until
+  const before = Date.now()
+  await expect.poll(retryAt, { timeout: 5000 }).toBeGreaterThan(0)
+  expect(Math.round((await retryAt())! / 1000 - before / 1000)).toBeLessThanOrEqual(86_405)
+})
