@@ -1,5 +1,5 @@
 /** A request as an attempt: send it, and say what its answer means (`core/http-answer.ts` decides). */
-import { isUpload } from '../core/body.ts'
+import { isBinary, isUpload } from '../core/body.ts'
 import { HoldfastError } from '../core/errors.ts'
 import { filled } from '../core/fill.ts'
 import { classify, LONGEST_WAIT_MS, type Verdict } from '../core/http-answer.ts'
@@ -123,7 +123,16 @@ async function prepared(hooks: Hooks, job: Job, http: HttpRequest): Promise<Sent
   const said = await hooks.call('beforeSend', given, job) as Partial<OutgoingRequest>
   const sent = { ...given, ...present(said) }
   if (originOf(String(sent.url)) !== originOf(http.url)) throw new HoldfastError('VALIDATION', `beforeSend may not change the origin of ${http.url} (to ${sent.url})`, { field: 'url' })
-  return present({ url: sent.url, method: sent.method, headers: new Headers(sent.headers), body: (sent.body ?? body) as BodyInit | undefined })
+  return sendable(present({ url: sent.url, method: String(sent.method).toUpperCase(), headers: new Headers(sent.headers), body: sent.body ?? body }) as Sent)
+}
+
+/** Refused here it is the hook's fault; refused when it is sent it would look like no answer. */
+function sendable(request: Sent): Sent {
+  const { url, method, headers, body } = request
+  const unsendable = (why: string): HoldfastError => new HoldfastError('VALIDATION', `beforeSend made a request that cannot be sent: ${why}`, { field: 'beforeSend' })
+  if (!(body === undefined || typeof body === 'string' || body instanceof FormData || isBinary(body))) throw unsendable('its body must be a string, a Blob, an ArrayBuffer or a view of one')
+  try { new Request(url, present({ method, headers, body: body === undefined ? undefined : '' })) } catch (error) { throw unsendable(describeError(error).message) }
+  return request
 }
 
 const KINDS: readonly unknown[] = ['done', 'retry', 'origin', 'dead'] satisfies Classification[]

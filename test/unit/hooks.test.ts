@@ -12,12 +12,12 @@ import { after, until } from './support/tabs.ts'
 
 afterEach(() => { vi.unstubAllGlobals() })
 
-interface Sent { readonly url: string; readonly body: string; readonly headers: Headers }
+interface Sent { readonly url: string; readonly method: string; readonly body: string; readonly headers: Headers }
 /** A server: what it answers. */
 function serve(status: (sent: Sent) => number): Sent[] {
   const all: Sent[] = []
-  vi.stubGlobal('fetch', (url: string, { body, headers }: { body: string; headers: Headers }) => {
-    const sent = { url: url.replace('#holdfast', ''), body, headers }
+  vi.stubGlobal('fetch', (url: string, { method, body, headers }: Omit<Sent, 'url'>) => {
+    const sent = { url: url.replace('#holdfast', ''), method, body, headers }
     all.push(sent)
     return Promise.resolve(new Response('{}', { status: status(sent) }))
   })
@@ -148,4 +148,24 @@ it.each(['retry', 'origin'] as const)('classify has nothing wait for more than a
   const before = Date.now()
   await expect.poll(retryAt, { timeout: 5000 }).toBeGreaterThan(0)
   expect(Math.round((await retryAt())! / 1000 - before / 1000)).toBeLessThanOrEqual(86_405)
+})
+
+it.each([
+  [{ method: 'GET' }, /GET/], [{ method: 'FOO BAR' }, /FOO BAR/], [{ method: 'TRACE' }, /TRACE/], [{ body: { a: 1 } }, /its body must be a string, a Blob/], [{ body: 5 }, /its body must be a string, a Blob/],
+])('what beforeSend makes unsendable by %o fails the attempt, and its origin is not blamed', async (change, why) => {
+  const sent = serve(() => 200)
+  const queue = await open({ beforeSend: () => change as never })
+  const id = await queue.fetch(URL, { json: 1 }, { maxAttempts: 1 })
+  await expect(queue.waitFor(id, { timeoutMs: 5000 })).rejects.toThrow(/dead/)
+  const { message = '' } = (await queue.get(id))?.attempts?.[0]?.error ?? {}
+  expect(message).toMatch(/^beforeSend made a request that cannot be sent: /)
+  expect(message).toMatch(why)
+  expect([sent, (await queue.stats('http')).queues[0]!.closedOrigins]).toEqual([[], {}])
+})
+
+it('beforeSend may write a method in lower case, and give a body of bytes', async () => {
+  const sent = serve(() => 200)
+  const queue = await open({ beforeSend: () => ({ method: 'patch', body: new Uint8Array([1]).buffer }) })
+  await queue.waitFor(await queue.fetch(URL, { json: 1 }), { timeoutMs: 5000 })
+  expect(sent).toMatchObject([{ method: 'PATCH', body: new Uint8Array([1]).buffer }])
 })
