@@ -18,6 +18,9 @@ export function placesIn(text: string): readonly string[] | undefined {
   return places.every((from) => FROM.test(from)) && !text.replace(PLACEHOLDER, '').includes('{{') ? places : undefined
 }
 
+/** A URL that was not written as a template, with braces as a URL writes those of data. */
+export const withoutPlaces = (url: string): string => url.replaceAll('{{', '%7B%7B')
+
 /** Whose result it is that `create.body.id` is of. */
 export const parentOf = (from: string): string => from.split('.', 1)[0] ?? ''
 

@@ -1,6 +1,6 @@
 /** Checks a request at push, so that nothing is stored that can never be sent. */
 import { checkBody } from '../core/body.ts'
-import { isHeaderValue } from '../core/fill.ts'
+import { isHeaderValue, withoutPlaces } from '../core/fill.ts'
 import { defaultOkStatuses } from '../core/http-answer.ts'
 import type { HttpRequest } from '../core/job.ts'
 import { invalid } from '../core/errors.ts'
@@ -53,7 +53,7 @@ export function checkRequest(input: RequestInput, given: unknown, { idempotency,
   const [body, contentType] = bodyOf(input, given)
   const { text: written, base, method = body ? 'POST' : 'GET' } = input
   if (fill !== undefined) boolean('options.fill', fill)
-  const url = fill && written !== undefined ? templateOf(written, base) : input.url
+  const url = !fill ? input.url : written === undefined ? withoutPlaces(input.url) : templateOf(written, base)
   if (!/^https?:\/\/[^/?#]+/i.test(url)) throw wrong('url', 'an absolute http(s) URL, or relative to a page', url)
   const { username, password } = new URL(url)
   if (username || password) throw invalid('url', 'holds a name and password, which would be stored: send them as a header')

@@ -121,7 +121,7 @@ describe('a template', () => {
 })
 
 describe('at push', () => {
-  const send = async (queue: Queue, url: string | URL, init: FetchInit = {}, options: FetchOptions = {}): Promise<string> => {
+  const send = async (queue: Queue, url: string | URL | Request, init: FetchInit = {}, options: FetchOptions = {}): Promise<string> => {
     const parent = (await queue.list({ name: 'parent' })).jobs[0]?.id ?? await queue.push('slow', 'parent', 0)
     return queue.fetch(url, init, { dependsOn: { create: parent }, fill: true, ...options })
   }
@@ -134,6 +134,11 @@ describe('at push', () => {
     })
     expect((await queue.get(await send(queue, `${ORIGIN}/docs/{{create.body.id}}`, {}, { fill: false })))?.http).not.toHaveProperty('fill')
     expect((await queue.get(await send(queue, new URL(`${ORIGIN}/docs/{{create.body.id}}`))))?.http).toMatchObject({ url: `${ORIGIN}/docs/%7B%7Bcreate.body.id%7D%7D` })
+    // A Request and a URL leave braces in a query as they are.
+    for (const input of [new URL(`${ORIGIN}/docs?q={{create.body.id}}#{{x}}`), new Request(`${ORIGIN}/docs?q={{create.body.id}}`)]) {
+      const { http } = (await queue.get(await send(queue, input)))!
+      expect([http?.fill, new URL(http!.url).searchParams.get('q')]).toEqual([undefined, '{{create.body.id}}'])
+    }
   })
 
   it.each([
