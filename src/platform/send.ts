@@ -15,7 +15,7 @@ export interface Received {
   readonly redirected?: { readonly to?: string }
 }
 
-/** `moved` is called whenever bytes have gone or come; with the part of the body that is sent, 0..1. */
+/** `moved` is called whenever bytes of the body have gone, with the part of it that is sent, 0..1. What comes back counts for nothing: a server could hold a place for ever. */
 export type Send = (request: Sent, signal: AbortSignal, moved: (part?: number) => void) => Promise<Received>
 
 /** In place of the fragment, which no server is told: by it a service worker that queues what pages send knows what a queue sends. */
@@ -46,7 +46,6 @@ export const byXhr: Send = ({ url, method, headers, body }, signal, moved) => ne
     sent = loaded
     moved(total > 0 ? loaded / total : undefined)
   }
-  request.onprogress = () => { moved() }
   request.onload = () => {
     const to = request.responseURL
     resolve({ status: request.status, headers: headersOf(request), text: request.responseText, ...(address(to) !== address(url) && !isSafe(method) && { redirected: { to } }) })

@@ -267,11 +267,25 @@ test('one that stands still is', async () => {
   let stalled: IncomingMessage | undefined
   take = (request) => { stalled = request }
   const id = await send('/raw/x', `{ body: bytes(${40 * MB}) }`, { timeoutMs: 700, maxAttempts: 1 })
-  await expect(result(id)).rejects.toThrow('Nothing moved for 700 ms')
+  await expect(result(id)).rejects.toThrow('Nothing was sent for 700 ms')
   expect(await get(id)).toMatchObject({ state: 'dead', reason: 'no-answer', attempts: [{ error: { name: 'TimeoutError' } }] })
   // Who reads nothing does not notice either.
   stalled!.resume()
   await until(() => seen[0]!.cut)
+})
+
+test('one whose answer drips is, once the answer has had its time', async () => {
+  let drips = 0
+  take = (request, response, one) => {
+    void readAll(request, one).then(() => {
+      response.writeHead(200, { 'content-type': 'application/json' })
+      const drip = setInterval(() => { drips++; response.write(' '.repeat(1000)) }, 100)
+      response.on('close', () => { clearInterval(drip) })
+    })
+  }
+  const id = await send('/raw/x', `{ body: bytes(1000) }`, { timeoutMs: 1000, maxAttempts: 1 })
+  await expect(Promise.race([result(id), pause(6000)])).rejects.toThrow('Nothing was sent for 1000 ms, nor answered in full')
+  expect(drips).toBeGreaterThan(3)
 })
 
 test('one that is cancelled in its middle is cut off', async () => {
