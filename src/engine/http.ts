@@ -55,7 +55,7 @@ export function httpAttempt(env: HttpEnv): Execute {
     if (request instanceof HoldfastError) return stopped(request)
     let response: Received
     try {
-      response = await (isUpload(http) ? env.upload : env.send)(request, attempt.signal, (part) => { attempt.moved(part) })
+      response = await (isUpload(http) ? env.upload : env.send)(request, RESULT_BODY_BYTES, attempt.signal, (part) => { attempt.moved(part) })
     } catch (error) {
       if (attempt.aborted && attempt.aborted.code !== 'TIMEOUT') return { event: { type: 'release', unanswered: true } }
       // Its origin has nothing to do with that.

@@ -1,7 +1,7 @@
 /** Bodies of every kind, byte for byte, against a real server; uploads that are slow, cut off, stopped and killed. */
 import { rmSync, statSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Page } from 'playwright-core'
 import type { FetchOptions, Job, Queue, QueueEvent } from 'holdfast'
 import { KillableBrowser, pause, serveSite, until, type Site } from '../crash/harness.ts'
@@ -244,6 +244,41 @@ test('an answer that CORS hides is no answer, and is said to be one of several',
   const { reason } = (await page.evaluate(() => (window as unknown as Window).events)).find(({ type }) => type === 'origin-closed')!
   expect(reason).toMatch(/^No answer from POST .*offline, refused by CORS or CSP, blocked, cut off, or the server is down/)
   await other.close()
+})
+
+// ---- answers that do not end ----
+
+describe.each([['a request', '{ json: 1 }'], ['an upload', `{ body: bytes(1000) }`]])('of the answer to %s', (_what, init) => {
+  test('no more is read than is kept, however long it is', async () => {
+    let closed = false
+    take = (request, response, one) => {
+      void readAll(request, one).then(() => {
+        response.writeHead(200, { 'content-type': 'text/plain' })
+        const more = setInterval(() => { response.write('ü'.repeat(50_000)) }, 20)
+        response.on('close', () => { closed = true; clearInterval(more) })
+      })
+    }
+    const { body } = await result(await send('/raw/x', init, { keepResult: true, timeoutMs: 3000, maxAttempts: 1 })) as { body: string }
+    expect(Buffer.byteLength(body)).toBeLessThanOrEqual(65_536)
+    expect(body).toMatch(/^ü{30000,}…\(truncated\)$/)
+    await until(() => closed)
+    expect(seen).toHaveLength(1)
+  })
+
+  test.each([[422, 'dead', '422 from POST'], [500, 'dead', '500 from POST'], [201, 'waiting', undefined]])('that breaks off, a %i was heard, unless what was done is to be told', async (status, state, says) => {
+    take = (request, response, one) => {
+      void readAll(request, one).then(async () => {
+        response.writeHead(status, { 'content-type': 'text/plain', 'content-length': 100_000 })
+        response.write(`Not so. ${' '.repeat(5000)}`)
+        await pause(200)
+        response.destroy()
+      })
+    }
+    const id = await send('/raw/x', init, { maxAttempts: 1 })
+    await page.waitForFunction(`events.some(({ type }) => ['dead', 'origin-closed'].includes(type))`)
+    const job = await get(id)
+    expect([job.state, job.attempts?.[0]?.error.message]).toEqual([state, says && expect.stringMatching(new RegExp(`^${says}.*: Not so\\.`))])
+  })
 })
 
 // ---- slow, stopped, killed ----
