@@ -1,5 +1,6 @@
 /** A request as an attempt: send it, and say what its answer means (`core/http-answer.ts` decides). */
 import { isBinary, isUpload } from '../core/body.ts'
+import { DEEPEST, isDeeper } from '../core/clone.ts'
 import { HoldfastError } from '../core/errors.ts'
 import { filled } from '../core/fill.ts'
 import { classify, LONGEST_WAIT_MS, type Verdict } from '../core/http-answer.ts'
@@ -182,10 +183,18 @@ function resultOf(response: Received): HttpResult {
   const bare = { status: response.status, headers: Object.fromEntries(response.headers) }
   if (body === '') return bare
   const whole = cut(body, RESULT_BODY_BYTES)
-  if (whole === body && isJson(response)) {
-    try { return { ...bare, body: JSON.parse(body) as unknown } } catch { /* not JSON after all: kept as text */ }
-  }
-  return { ...bare, body: whole }
+  return { ...bare, body: whole === body && isJson(response) ? dataIn(body) : whole }
+}
+
+/** What JSON says; text that is none after all, or says what cannot be stored, stays text. */
+function dataIn(text: string): unknown {
+  try {
+    const data: unknown = JSON.parse(text, (key, value: unknown) => {
+      if (key === '__proto__') throw new SyntaxError()
+      return value
+    })
+    return isDeeper(data, DEEPEST - 1) ? text : data
+  } catch { return text }
 }
 
 /** What the server says of its refusal: problem details (RFC 9457) or the start of its text. */

@@ -5,7 +5,7 @@ import { exposeHost } from '../../src/door/host.ts'
 import type { Reply } from '../../src/door/protocol.ts'
 import { questions } from '../../src/door/questions.ts'
 import { openQueue } from '../../src/index.ts'
-import type { HttpHooks, OpenOptions, Queue } from '../../src/queue.ts'
+import type { HttpHooks, HttpResult, OpenOptions, Queue } from '../../src/queue.ts'
 import { forget, freshName } from './support/database.ts'
 import { ManualClock } from './support/engine.ts'
 import { after, until } from './support/tabs.ts'
@@ -14,12 +14,12 @@ afterEach(() => { vi.unstubAllGlobals() })
 
 interface Sent { readonly url: string; readonly method: string; readonly body: string; readonly headers: Headers }
 /** A server: what it answers. */
-function serve(status: (sent: Sent) => number): Sent[] {
+function serve(status: (sent: Sent) => number, answer = '{}'): Sent[] {
   const all: Sent[] = []
   vi.stubGlobal('fetch', (url: string, { method, body, headers }: Omit<Sent, 'url'>) => {
     const sent = { url: url.replace('#holdfast', ''), method, body, headers }
     all.push(sent)
-    return Promise.resolve(new Response('{}', { status: status(sent) }))
+    return Promise.resolve(new Response(answer, { status: status(sent), headers: { 'content-type': 'application/json' } }))
   })
   return all
 }
@@ -168,4 +168,13 @@ it('beforeSend may write a method in lower case, and give a body of bytes', asyn
   const queue = await open({ beforeSend: () => ({ method: 'patch', body: new Uint8Array([1]).buffer }) })
   await queue.waitFor(await queue.fetch(URL, { json: 1 }), { timeoutMs: 5000 })
   expect(sent).toMatchObject([{ method: 'PATCH', body: new Uint8Array([1]).buffer }])
+})
+
+it.each([['{"a":{"__proto__":{"b":1}}}', 'string'], ['['.repeat(600) + ']'.repeat(600), 'string'], ['['.repeat(499) + ']'.repeat(499), 'object'], ['{"a":1', 'string']])('JSON that no result may hold stays text (%#)', async (answer, type) => {
+  serve(() => 201, answer)
+  const queue = await open(undefined)
+  const made = await queue.waitFor(await queue.fetch(URL, { json: 1 }, { keepResult: true }), { timeoutMs: 5000 }) as HttpResult
+  expect(made).toMatchObject({ status: 201, headers: { 'content-type': 'application/json' } })
+  expect(typeof made.body).toBe(type)
+  expect(type === 'string' ? made.body : JSON.stringify(made.body)).toBe(answer)
 })
