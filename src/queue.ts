@@ -41,6 +41,8 @@ export interface HttpResult {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
   readonly body?: unknown
+  /** The body is not whole: it had more than 64 KiB, or broke off. */
+  readonly truncated?: true
 }
 
 export interface Context {
@@ -281,6 +283,8 @@ export interface Answer {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
   readonly body?: unknown
+  /** The body is not whole: it had more than 64 KiB, or broke off. */
+  readonly truncated?: true
 }
 
 /** `done`: the job is completed; `retry`: a failed attempt; `origin`: the origin is in trouble, its requests wait and none loses an attempt; `dead`: no later attempt can succeed. */

@@ -26,8 +26,16 @@ export const parentOf = (from: string): string => from.split('.', 1)[0] ?? ''
 
 export const isHeaderValue = (text: string): boolean => !/[^\t\x20-\x7e\x80-\xff]/.test(text)
 
+/** A part of an answer may mean something else than the whole. */
+function checkWhole(results: Results, from: string): void {
+  const [name = '', part = 'body'] = from.split('.')
+  const { status, truncated } = Object(results[name]) as { readonly status?: unknown; readonly truncated?: unknown }
+  if (status !== undefined && truncated && part === 'body') throw new Unfillable(`${from} cannot be taken: the body that ${name} was answered is not whole, it had more than 64 KiB or broke off`)
+}
+
 /** What `create.body.id` leads to. Only what is somebody's own counts. */
 function valueOf(results: Results, from: string): unknown {
+  checkWhole(results, from)
   let [held, path]: [unknown, string] = [results, '']
   for (const key of from.split('.')) {
     const there = typeof held === 'object' && held !== null && Object.hasOwn(held, key) ? (held as Results)[key] : undefined

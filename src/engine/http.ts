@@ -91,8 +91,10 @@ export function httpAttempt(env: HttpEnv): Execute {
 }
 
 /** The body is for those that depend on it; it keeps that only if it is to. */
-const completed = ({ keepResult }: Job, { body, ...bare }: HttpResult): Result =>
-  body === undefined || keepResult ? { type: 'complete', result: present({ ...bare, body }) } : { type: 'complete', result: bare, full: { ...bare, body } }
+const completed = ({ keepResult }: Job, full: HttpResult): Result => {
+  const { body, truncated: _truncated, ...bare } = full
+  return body === undefined || keepResult ? { type: 'complete', result: full } : { type: 'complete', result: bare, full }
+}
 
 /** The origin did answer, so its gate may open, whatever becomes of the job. */
 const answered = (event: Result): Partial<RunEnding> & { readonly event: Result } => ({ event, origin: {} })
@@ -179,11 +181,11 @@ const redirected = ({ method, url }: HttpRequest, { to }: { readonly to?: string
 const isJson = ({ headers }: Received): boolean => /[/+]json\b/i.test(headers.get('content-type') ?? '')
 
 function resultOf(response: Received): HttpResult {
-  const { text: body } = response
+  const { text } = response
   const bare = { status: response.status, headers: Object.fromEntries(response.headers) }
-  if (body === '') return bare
-  const whole = cut(body, RESULT_BODY_BYTES)
-  return { ...bare, body: whole === body && isJson(response) ? dataIn(body) : whole }
+  if (text === '') return bare
+  const body = cut(text, RESULT_BODY_BYTES)
+  return response.cut || body !== text ? { ...bare, body, truncated: true } : { ...bare, body: isJson(response) ? dataIn(text) : text }
 }
 
 /** What JSON says; text that is none after all, or says what cannot be stored, stays text. */

@@ -81,6 +81,16 @@ describe('what is not there', () => {
   })
 })
 
+it('a body that was cut off is not taken, nor a part of it; what else is in the answer is', () => {
+  const results = { create: { status: 200, headers: { etag: 'e' }, body: '[1,2', truncated: true } }
+  const at = (from: string): HttpRequest => ({ ...request('/'), body: 'json', refs: [{ at: [], from }] })
+  for (const from of ['create', 'create.body', 'create.body.0']) expect(problem(at(from), results, null)).toMatch(new RegExp(`^${from} cannot be taken: the body that create was answered is not whole`))
+  expect(problem(request('/{{create.body}}'), results)).toMatch(/is not whole/)
+  expect(fill(at('create.headers.etag'), results, null).data).toBe('e')
+  // What a handler returned is its own.
+  expect(fill(at('create.body'), { create: { body: 1, truncated: true } }, null).data).toBe(1)
+})
+
 describe('a ref in JSON', () => {
   const json = (...refs: NonNullable<HttpRequest['refs']>): HttpRequest => ({ url: `${ORIGIN}/`, method: 'POST', headers: {}, body: 'json', idempotency: false, okStatuses: [], refs })
   it('becomes any part of a result, in a copy', () => {

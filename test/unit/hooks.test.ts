@@ -4,7 +4,7 @@ import { afterEach, expect, it, onTestFinished, vi } from 'vitest'
 import { exposeHost } from '../../src/door/host.ts'
 import type { Reply } from '../../src/door/protocol.ts'
 import { questions } from '../../src/door/questions.ts'
-import { openQueue } from '../../src/index.ts'
+import { openQueue, ref } from '../../src/index.ts'
 import type { HttpHooks, HttpResult, OpenOptions, Queue } from '../../src/queue.ts'
 import { forget, freshName } from './support/database.ts'
 import { ManualClock } from './support/engine.ts'
@@ -177,4 +177,16 @@ it.each([['{"a":{"__proto__":{"b":1}}}', 'string'], ['['.repeat(600) + ']'.repea
   expect(made).toMatchObject({ status: 201, headers: { 'content-type': 'application/json' } })
   expect(typeof made.body).toBe(type)
   expect(type === 'string' ? made.body : JSON.stringify(made.body)).toBe(answer)
+})
+
+it('a body of more than 64 KiB is marked as cut off, for who depends on it too; without it there is no mark', async () => {
+  serve(() => 200, JSON.stringify('x'.repeat(70_000)))
+  const queue = await open(undefined)
+  await queue.pause('http')
+  const [create, kept] = [await queue.fetch(URL, { json: 1 }), await queue.fetch(URL, { json: 1 }, { keepResult: true })]
+  const child = await queue.fetch(URL, { json: ref('create', 'body') }, { dependsOn: { create } })
+  await queue.resume('http')
+  expect(await queue.waitFor(kept, { timeoutMs: 5000 })).toMatchObject({ body: expect.stringMatching(/^"xxx/), truncated: true })
+  expect(Object.keys(await queue.waitFor(create) as object)).toEqual(['status', 'headers'])
+  await expect(queue.waitFor(child, { timeoutMs: 5000 })).rejects.toThrow(/dead \(invalid\): create\.body cannot be taken/)
 })
