@@ -33,13 +33,19 @@ function checkWhole(results: Results, from: string): void {
   if (status !== undefined && truncated && part === 'body') throw new Unfillable(`${from} cannot be taken: the body that ${name} was answered is not whole, it had more than 64 KiB or broke off`)
 }
 
+const BODILESS = new Set([204, 205, 304])
+const whyNot = (held: unknown, key: string): string => {
+  const { status } = Object(held) as { readonly status?: unknown }
+  return key === 'body' && typeof status === 'number' && !BODILESS.has(status) ? '. The answer was empty, or it had come before this was pushed and was not kept: that takes keepResult: true' : ''
+}
+
 /** What `create.body.id` leads to. Only what is somebody's own counts. */
 function valueOf(results: Results, from: string): unknown {
   checkWhole(results, from)
   let [held, path]: [unknown, string] = [results, '']
   for (const key of from.split('.')) {
     const there = typeof held === 'object' && held !== null && Object.hasOwn(held, key) ? (held as Results)[key] : undefined
-    if (there === undefined) throw new Unfillable(path === '' ? `${from} is missing: the job it depends on as ${key} left no result` : `${from} is missing: ${path} has no ${key}`)
+    if (there === undefined) throw new Unfillable(`${from} is missing: ${path === '' ? `the job it depends on as ${key} left no result` : `${path} has no ${key}${path.includes('.') ? '' : whyNot(held, key)}`}`)
     held = there
     path = path === '' ? key : `${path}.${key}`
   }

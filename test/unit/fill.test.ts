@@ -69,7 +69,8 @@ describe('a result in a header', () => {
 describe('what is not there', () => {
   it.each([
     [{}, 'create.body.id is missing: the job it depends on as create left no result'], [{ create: undefined }, 'create.body.id is missing: the job it depends on as create left no result'],
-    [{ create: { status: 204 } }, 'create.body.id is missing: create has no body'], [{ create: { body: 'text' } }, 'create.body.id is missing: create.body has no id'], [{ create: { body: {} } }, 'create.body.id is missing: create.body has no id'],
+    [{ create: { status: 204 } }, 'create.body.id is missing: create has no body'],
+    [{ create: { status: 200 } }, 'create.body.id is missing: create has no body. The answer was empty, or it had come before this was pushed and was not kept: that takes keepResult: true'], [{ create: { body: 'text' } }, 'create.body.id is missing: create.body has no id'], [{ create: { body: {} } }, 'create.body.id is missing: create.body has no id'],
   ])('in %o is named', (results, message) => {
     expect(problem(request('/{{create.body.id}}'), results)).toBe(message)
     expect(problem(request('/', { x: '{{create.body.id}}' }), results)).toBe(message)

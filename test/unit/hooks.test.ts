@@ -190,3 +190,12 @@ it('a body of more than 64 KiB is marked as cut off, for who depends on it too; 
   expect(Object.keys(await queue.waitFor(create) as object)).toEqual(['status', 'headers'])
   await expect(queue.waitFor(child, { timeoutMs: 5000 })).rejects.toThrow(/dead \(invalid\): create\.body cannot be taken/)
 })
+
+it('who depends on an answer that had come before, and was not kept, is told what was lacking', async () => {
+  serve(() => 201, '{"id":7}')
+  const queue = await open(undefined)
+  const create = await queue.fetch(URL, { json: 1 })
+  await queue.waitFor(create, { timeoutMs: 5000 })
+  const late = await queue.fetch(URL, { json: ref('create', 'body.id') }, { dependsOn: { create } })
+  await expect(queue.waitFor(late, { timeoutMs: 5000 })).rejects.toThrow(/create\.body\.id is missing: create has no body\..* keepResult: true/)
+})
