@@ -1,4 +1,5 @@
 /** What a child's request takes of its parents' results: found in templates at push, filled in right before it is sent. */
+import { asJson } from './as-json.ts'
 import type { HttpRef, HttpRequest } from './job.ts'
 import { byteLength, LIMITS } from './limits.ts'
 
@@ -97,8 +98,7 @@ function withRef(data: unknown, [key, ...keys]: HttpRef['at'], value: () => unkn
 
 function inJson(results: Results, from: string): unknown {
   const value = valueOf(results, from)
-  try { if (JSON.stringify(value) !== undefined) return value } catch { /* told below */ }
-  throw new Unfillable(`${from} cannot be written as JSON`)
+  try { return asJson(value) } catch { throw new Unfillable(`${from} cannot be written as JSON`) }
 }
 
 export function filled(http: HttpRequest, data: unknown, results: Results): Filled {

@@ -38,7 +38,8 @@ export const defaultOkStatuses = (method: string): readonly number[] => method =
 export function classify(answer: Answer, okStatuses: readonly number[], unknownOutcome: boolean, now: number, parseDate: (text: string) => number): Verdict {
   const { status } = answer
   const afterMs = retryAfterMs(answer.retryAfter, now, parseDate)
-  const after = present({ afterMs })
+  // 0 says nothing of how long.
+  const after = present({ afterMs: afterMs || undefined })
   if ((status >= 200 && status < 300) || okStatuses.includes(status)) return { kind: 'done' }
   if (ORIGIN_FAULTS.has(status)) return { kind: 'origin', ...after }
   if (status === 401) return { kind: 'unauthorized' }

@@ -28,6 +28,11 @@ export interface RequestInput {
   readonly credentials?: string | undefined
 }
 
+const okStatus = (field: string, status: unknown): void => {
+  integer(100, 599)(field, status)
+  if (/^3/.test(String(status)) && status !== 304) throw invalid(field, `is a redirect, whose answer nobody gets to see: of 3xx only 304 can complete a request (is ${String(status)})`)
+}
+
 /** What a request says in its options besides those of any job. */
 type RequestOptions = { readonly [K in 'idempotency' | 'okStatuses' | 'allowStoredCredentials' | 'fill' | 'dependsOn']: FetchOptions[K] | undefined }
 
@@ -74,7 +79,7 @@ export function checkRequest(input: RequestInput, given: unknown, { idempotency,
   if (type === undefined && contentType !== undefined) headers['content-type'] = contentType
   const actual = Object.entries(headers).reduce((sum, pair) => sum + byteLength(pair.join()), 0)
   if (actual > LIMITS.headers) throw invalid('init.headers', `must be at most ${LIMITS.headers} bytes (has ${actual})`, { limit: LIMITS.headers, actual })
-  if (okStatuses !== undefined) listOf(integer(100, 599))('options.okStatuses', okStatuses)
+  if (okStatuses !== undefined) listOf(okStatus)('options.okStatuses', okStatuses)
   const size = checkBody(input.body === 'json' ? 'init.json' : 'init.body', body, given)
   const { data, refs } = body === 'json' && input.refs !== undefined ? takeRefs(given, input.refs, dependsOn) : { data: given, refs: [] }
   return {

@@ -106,7 +106,7 @@ describe('a ref in JSON', () => {
     const http = json({ at: ['document', 'id'], from: 'create.body.id' })
     for (const data of [{ document: { id: 9 } }, { document: 9 }, {}, 'text', { document: [] }]) expect(fill(http, create(7), data).data).toEqual(data)
   })
-  it('that JSON cannot say is refused', () => { for (const id of [12n, () => 1]) expect(problem(json({ at: ['id'], from: 'create.body.id' }), create(id), { id: null })).toBe('create.body.id cannot be written as JSON') })
+  it('that JSON cannot say is refused', () => { for (const id of [12n, () => 1, new Map([[1, 2]]), new Set([1]), new Error('x'), new Blob(['x']), { deep: [new Map()] }, new Uint8Array(1), /x/]) expect(problem(json({ at: ['id'], from: 'create.body.id' }), create(id), { id: null })).toBe('create.body.id cannot be written as JSON') })
 
   it('is known by its mark, and nothing in any data is', () => {
     const made = ref('create', 'body.id')
