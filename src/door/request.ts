@@ -30,7 +30,7 @@ export interface RequestInput {
 
 const okStatus = (field: string, status: unknown): void => {
   integer(100, 599)(field, status)
-  if (/^3/.test(String(status)) && status !== 304) throw invalid(field, `is a redirect, whose answer nobody gets to see: of 3xx only 304 can complete a request (is ${String(status)})`)
+  if (String(status).startsWith('3') && status !== 304) throw invalid(field, `is a redirect, whose answer nobody gets to see: of 3xx only 304 can complete a request (is ${String(status)})`)
 }
 
 /** What a request says in its options besides those of any job. */

@@ -103,10 +103,10 @@ it('keeps what a page loads within 6000 bytes, minified and compressed', async (
   expect(size).toBeLessThanOrEqual(6000)
 })
 
-it('keeps the worker within 47 000 bytes as it is shipped, compressed', () => {
+it('keeps the worker within 47 100 bytes as it is shipped, compressed', () => {
   const size = gzipSync(readFileSync(join(installed, 'dist/worker.js')), { level: 9 }).length
   console.log(`dist/worker.js: ${size} bytes, compressed`)
-  expect(size).toBeLessThanOrEqual(47_000)
+  expect(size).toBeLessThanOrEqual(47_100)
 })
 
 it('ships the service worker as one file that needs no other, and what a page needs of it within 700 bytes', async () => {
@@ -118,6 +118,6 @@ it('ships the service worker as one file that needs no other, and what a page ne
   expect(output).toHaveLength(1)
   const [service, page] = [output[0].code, read('service-worker-page.js')].map((code) => gzipSync(code, { level: 9 }).length)
   console.log(`an app's service worker: ${service} bytes, a page's part of it: ${page}, compressed`)
-  expect(service).toBeLessThanOrEqual(61_200)
+  expect(service).toBeLessThanOrEqual(62_100)
   expect(page).toBeLessThanOrEqual(700)
 })
