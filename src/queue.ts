@@ -41,6 +41,8 @@ export interface HttpResult {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
   readonly body?: unknown
+  /** The body is not whole: it had more than 64 KiB, or broke off. */
+  readonly truncated?: true
 }
 
 export interface Context {
@@ -282,6 +284,8 @@ export interface Answer {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
   readonly body?: unknown
+  /** The body is not whole: it had more than 64 KiB, or broke off. */
+  readonly truncated?: true
 }
 
 /** `done`: the job is completed; `retry`: a failed attempt; `origin`: the origin is in trouble, its requests wait and none loses an attempt; `dead`: no later attempt can succeed. */
@@ -294,7 +298,7 @@ export type Classification = 'done' | 'retry' | 'origin' | 'dead'
 export interface HttpHooks {
   /** Adds what must not be stored, such as `Authorization`: changes the request, or returns what is to be changed; its origin stays. */
   readonly beforeSend?: (request: OutgoingRequest, job: Job) => void | Partial<OutgoingRequest> | Promise<void | Partial<OutgoingRequest>>
-  /** May overrule what an answer means; `afterMs`: when to try again. Nothing returned: as the table in the README says. */
+  /** May overrule what an answer means; `afterMs`: when to try again, in ms from now, at most a day. Nothing returned: as the table in the README says. */
   readonly classify?: (answer: Answer, job: Job) => undefined | Classification | { readonly kind: Classification; readonly afterMs?: number } | Promise<undefined | Classification | { readonly kind: Classification; readonly afterMs?: number }>
   /** After 401: gets new credentials, once for all requests to this origin in all tabs; they wait meanwhile, and lose no attempt. If it rejects they wait until `setUser` or `resume`. */
   readonly onUnauthorized?: (asked: { readonly origin: string }) => unknown

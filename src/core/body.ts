@@ -5,7 +5,7 @@ import { checkSize, LIMITS, type Size } from './limits.ts'
 
 const tagOf = (value: unknown): string => Object.prototype.toString.call(value).slice(8, -1)
 const isBlob = (value: unknown): boolean => ['Blob', 'File'].includes(tagOf(value))
-const isBinary = (value: unknown): boolean => isBlob(value) || tagOf(value) === 'ArrayBuffer' || ArrayBuffer.isView(value)
+export const isBinary = (value: unknown): boolean => isBlob(value) || tagOf(value) === 'ArrayBuffer' || ArrayBuffer.isView(value)
 const isField = (value: unknown): boolean => Array.isArray(value) && value.length === 2 && typeof value[0] === 'string' && (typeof value[1] === 'string' || isBlob(value[1]))
 
 /** Refuses what cannot be sent as a body of this kind; answers its size. */

@@ -1,4 +1,5 @@
 /** What a child's request takes of its parents' results: found in templates at push, filled in right before it is sent. */
+import { asJson } from './as-json.ts'
 import type { HttpRef, HttpRequest } from './job.ts'
 import { byteLength, LIMITS } from './limits.ts'
 
@@ -18,17 +19,34 @@ export function placesIn(text: string): readonly string[] | undefined {
   return places.every((from) => FROM.test(from)) && !text.replace(PLACEHOLDER, '').includes('{{') ? places : undefined
 }
 
+/** A URL that was not written as a template, with braces as a URL writes those of data. */
+export const withoutPlaces = (url: string): string => url.replaceAll('{{', '%7B%7B')
+
 /** Whose result it is that `create.body.id` is of. */
 export const parentOf = (from: string): string => from.split('.', 1)[0] ?? ''
 
 export const isHeaderValue = (text: string): boolean => !/[^\t\x20-\x7e\x80-\xff]/.test(text)
 
+/** A part of an answer may mean something else than the whole. */
+function checkWhole(results: Results, from: string): void {
+  const [name = '', part = 'body'] = from.split('.')
+  const { status, truncated } = Object(results[name]) as { readonly status?: unknown; readonly truncated?: unknown }
+  if (status !== undefined && truncated && part === 'body') throw new Unfillable(`${from} cannot be taken: the body that ${name} was answered is not whole, it had more than 64 KiB or broke off`)
+}
+
+const BODILESS = new Set([204, 205, 304])
+const whyNot = (held: unknown, key: string): string => {
+  const { status } = Object(held) as { readonly status?: unknown }
+  return key === 'body' && typeof status === 'number' && !BODILESS.has(status) ? '. The answer was empty, or it had come before this was pushed and was not kept: that takes keepResult: true' : ''
+}
+
 /** What `create.body.id` leads to. Only what is somebody's own counts. */
 function valueOf(results: Results, from: string): unknown {
+  checkWhole(results, from)
   let [held, path]: [unknown, string] = [results, '']
   for (const key of from.split('.')) {
     const there = typeof held === 'object' && held !== null && Object.hasOwn(held, key) ? (held as Results)[key] : undefined
-    if (there === undefined) throw new Unfillable(path === '' ? `${from} is missing: the job it depends on as ${key} left no result` : `${from} is missing: ${path} has no ${key}`)
+    if (there === undefined) throw new Unfillable(`${from} is missing: ${path === '' ? `the job it depends on as ${key} left no result` : `${path} has no ${key}${path.includes('.') ? '' : whyNot(held, key)}`}`)
     held = there
     path = path === '' ? key : `${path}.${key}`
   }
@@ -80,8 +98,7 @@ function withRef(data: unknown, [key, ...keys]: HttpRef['at'], value: () => unkn
 
 function inJson(results: Results, from: string): unknown {
   const value = valueOf(results, from)
-  try { if (JSON.stringify(value) !== undefined) return value } catch { /* told below */ }
-  throw new Unfillable(`${from} cannot be written as JSON`)
+  try { return asJson(value) } catch { throw new Unfillable(`${from} cannot be written as JSON`) }
 }
 
 export function filled(http: HttpRequest, data: unknown, results: Results): Filled {

@@ -38,7 +38,8 @@ export const defaultOkStatuses = (method: string): readonly number[] => method =
 export function classify(answer: Answer, okStatuses: readonly number[], unknownOutcome: boolean, now: number, parseDate: (text: string) => number): Verdict {
   const { status } = answer
   const afterMs = retryAfterMs(answer.retryAfter, now, parseDate)
-  const after = present({ afterMs })
+  // 0 says nothing of how long.
+  const after = present({ afterMs: afterMs || undefined })
   if ((status >= 200 && status < 300) || okStatuses.includes(status)) return { kind: 'done' }
   if (ORIGIN_FAULTS.has(status)) return { kind: 'origin', ...after }
   if (status === 401) return { kind: 'unauthorized' }
@@ -48,6 +49,9 @@ export function classify(answer: Answer, okStatuses: readonly number[], unknownO
   return { kind: 'dead' }
 }
 
+/** The longest wait that a server or the application may ask for. */
+export const LONGEST_WAIT_MS = 86_400_000
+
 /** The one form of date that servers may send (RFC 9110 §5.6.7); anything else is read differently by each parser. */
 const IMF_FIXDATE = /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/
 
@@ -56,5 +60,5 @@ export function retryAfterMs(header: string | undefined, now: number, parseDate:
   const text = header?.trim()
   if (!text) return undefined
   const ms = /^\d+$/.test(text) ? Number(text) * 1000 : IMF_FIXDATE.test(text) ? parseDate(text) - now : NaN
-  return Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), 86_400_000)
+  return Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), LONGEST_WAIT_MS)
 }

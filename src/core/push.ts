@@ -13,7 +13,7 @@ export interface PushOptions {
   readonly maxAttempts?: number
   /** Wait between attempts. Default exponential from 1 s, at most 1 h, jitter 0.2. */
   readonly backoff?: Partial<Backoff>
-  /** An attempt's `ctx.signal` is aborted after this many ms, an upload's when nothing has moved for so long. Default 300 000; requests 60 000. */
+  /** An attempt's `ctx.signal` is aborted after this many ms, an upload's when nothing was sent for so long; its answer has as long. Default 300 000; requests 60 000. */
   readonly timeoutMs?: number
   /** Not started within this many ms: dead, reason `expired`. Default: never. */
   readonly ttlMs?: number

@@ -125,17 +125,20 @@ const requestCancel = (reason: string, remove: boolean) => (job: Job): Outcome =
 
 const gone: Cell<'remove'> = (job) => ({ kind: 'gone', job })
 
+/** With other data it is another request, under another key, of which no server has heard. */
+const withData = ({ unanswered: _unanswered, ...job }: Job, data: unknown): Job => ({ ...job, data, revision: (job.revision ?? 0) + 1 })
+
 const retry: Cell<'retry'> = (job, { edit, options = {} }, now) => {
   const { result: _result, refused: _refused, reason: _reason, fingerprint: _fingerprint, progress: _progress, progressMessage: _message, expiresAt: _expiresAt, ...rest } = job
   // What an option says is set anew, or no longer so.
   const kept = Object.fromEntries(Object.entries(rest).filter(([field]) => options[field as keyof PushOptions] === undefined)) as unknown as Job
   const placed = options.lifo ? { ...kept, position: -job.seq } : kept
-  const fresh = edit ? { ...placed, data: edit.data, revision: (job.revision ?? 0) + 1 } : placed
+  const fresh = edit ? withData(placed, edit.data) : placed
   return moved(toDelayed({ ...fresh, failures: 0, stalls: 0, ...optionFields(options), ...present({ expiresAt: options.ttlMs && now + options.ttlMs }) }, runAtOf(options, now) ?? now, now, options.delayMs === undefined ? undefined : now))
 }
 
 const update: Cell<'update'> = (job, { patch: { data, priority, runAt } }, now) => {
-  const edited: Job = { ...job, ...(data !== undefined && { data, revision: (job.revision ?? 0) + 1 }), ...present({ priority }) }
+  const edited: Job = { ...(data === undefined ? job : withData(job, data)), ...present({ priority }) }
   if (job.state === 'blocked') return moved(runAt === undefined ? edited : { ...edited, runAt })
   const due = runAt ?? job.runAt
   return moved(due === undefined ? edited : toDelayed(edited, due, now, runAt === undefined ? job.since : undefined))

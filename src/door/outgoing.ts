@@ -1,4 +1,5 @@
 /** A request as the page hands it to the worker, which checks what it says. It is copied at the call: what the caller changes later does not count. */
+import { asJson } from '../core/as-json.ts'
 import { invalid } from '../core/errors.ts'
 import type { FetchInit, FetchOptions } from '../queue.ts'
 import type { FetchInput } from './protocol.ts'
@@ -34,12 +35,5 @@ export function outgoing(input: string | URL | Request, init?: FetchInit, fetchO
   } catch (error) { unreadable(error) }
   return body == null ? made(undefined) : made('given', snapshot('init.body', body))
 }
-
-const MUTE = /(Function|Symbol|Map|Set|RegExp|Error|Promise|Blob|File|FormData|Buffer|View|\dArray)\]$/
-/** What JSON says of a value, `toJSON` heeded; what it would pass over in silence is refused. */
-const asJson = <V>(value: V): V => JSON.parse(JSON.stringify(value, (_key, part: unknown) => {
-  if (MUTE.test(Object.prototype.toString.call(part))) throw new TypeError()
-  return part
-})) as V
 
 function unreadable(error: unknown): never { throw invalid('init.body', `cannot be read: ${String(error)}`, {}, error) }

@@ -1,6 +1,6 @@
 /** Checks a request at push, so that nothing is stored that can never be sent. */
 import { checkBody } from '../core/body.ts'
-import { isHeaderValue } from '../core/fill.ts'
+import { isHeaderValue, withoutPlaces } from '../core/fill.ts'
 import { defaultOkStatuses } from '../core/http-answer.ts'
 import type { HttpRequest } from '../core/job.ts'
 import { invalid } from '../core/errors.ts'
@@ -28,6 +28,11 @@ export interface RequestInput {
   readonly credentials?: string | undefined
 }
 
+const okStatus = (field: string, status: unknown): void => {
+  integer(100, 599)(field, status)
+  if (String(status).startsWith('3') && status !== 304) throw invalid(field, `is a redirect, whose answer nobody gets to see: of 3xx only 304 can complete a request (is ${String(status)})`)
+}
+
 /** What a request says in its options besides those of any job. */
 type RequestOptions = { readonly [K in 'idempotency' | 'okStatuses' | 'allowStoredCredentials' | 'fill' | 'dependsOn']: FetchOptions[K] | undefined }
 
@@ -53,7 +58,7 @@ export function checkRequest(input: RequestInput, given: unknown, { idempotency,
   const [body, contentType] = bodyOf(input, given)
   const { text: written, base, method = body ? 'POST' : 'GET' } = input
   if (fill !== undefined) boolean('options.fill', fill)
-  const url = fill && written !== undefined ? templateOf(written, base) : input.url
+  const url = !fill ? input.url : written === undefined ? withoutPlaces(input.url) : templateOf(written, base)
   if (!/^https?:\/\/[^/?#]+/i.test(url)) throw wrong('url', 'an absolute http(s) URL, or relative to a page', url)
   const { username, password } = new URL(url)
   if (username || password) throw invalid('url', 'holds a name and password, which would be stored: send them as a header')
@@ -74,7 +79,7 @@ export function checkRequest(input: RequestInput, given: unknown, { idempotency,
   if (type === undefined && contentType !== undefined) headers['content-type'] = contentType
   const actual = Object.entries(headers).reduce((sum, pair) => sum + byteLength(pair.join()), 0)
   if (actual > LIMITS.headers) throw invalid('init.headers', `must be at most ${LIMITS.headers} bytes (has ${actual})`, { limit: LIMITS.headers, actual })
-  if (okStatuses !== undefined) listOf(integer(100, 599))('options.okStatuses', okStatuses)
+  if (okStatuses !== undefined) listOf(okStatus)('options.okStatuses', okStatuses)
   const size = checkBody(input.body === 'json' ? 'init.json' : 'init.body', body, given)
   const { data, refs } = body === 'json' && input.refs !== undefined ? takeRefs(given, input.refs, dependsOn) : { data: given, refs: [] }
   return {

@@ -1,6 +1,7 @@
 /** The handle in main: its calls are done by the engine page. Those that were not answered when it died are made again where that does no harm. */
 import type { MessagePortMain } from 'electron'
 import { fromEnvelope, HoldfastError } from '../core/errors.ts'
+import { withoutPlaces } from '../core/fill.ts'
 import { eventStream } from '../door/event-stream.ts'
 import type { EventType, Queue, QueueEvent } from '../queue.ts'
 import type { RemoteMethod, ToEngine, ToMain } from './protocol.ts'
@@ -93,9 +94,9 @@ export function remote(name: string): Remote {
       return await request('fail', [job, error instanceof Error ? { name: kind, message, stack, ms } : error]) as Awaited<ReturnType<Queue['fail']>>
     },
     async fetch(input, { headers, ...init } = {}, options) {
-      if (input instanceof Request) return queue.fetch(input.url, { method: input.method, headers: input.headers, ...(input.body && { body: await input.arrayBuffer() }), ...init, ...(headers && { headers }) }, options)
+      if (input instanceof Request) return queue.fetch(new URL(input.url), { method: input.method, headers: input.headers, ...(input.body && { body: await input.arrayBuffer() }), ...init, ...(headers && { headers }) }, options)
       const plain = headers && [...new Headers(headers as HeadersInit)]
-      return await request('fetch', [input instanceof URL ? input.href : input, { ...init, ...(plain && { headers: plain }) }, options]) as string
+      return await request('fetch', [input instanceof URL ? options?.fill ? withoutPlaces(input.href) : input.href : input, { ...init, ...(plain && { headers: plain }) }, options]) as string
     },
     waitFor: (id, { signal, ...options } = {}) => request('waitFor', [id, options], signal),
     async* events(options) {

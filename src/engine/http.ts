@@ -1,8 +1,9 @@
 /** A request as an attempt: send it, and say what its answer means (`core/http-answer.ts` decides). */
-import { isUpload } from '../core/body.ts'
+import { isBinary, isUpload } from '../core/body.ts'
+import { DEEPEST, isDeeper } from '../core/clone.ts'
 import { HoldfastError } from '../core/errors.ts'
 import { filled } from '../core/fill.ts'
-import { classify, type Verdict } from '../core/http-answer.ts'
+import { classify, LONGEST_WAIT_MS, type Verdict } from '../core/http-answer.ts'
 import { cut } from '../core/limits.ts'
 import type { HttpRequest, Job, JobError } from '../core/job.ts'
 import { present } from '../core/present.ts'
@@ -55,7 +56,7 @@ export function httpAttempt(env: HttpEnv): Execute {
     if (request instanceof HoldfastError) return stopped(request)
     let response: Received
     try {
-      response = await (isUpload(http) ? env.upload : env.send)(request, attempt.signal, (part) => { attempt.moved(part) })
+      response = await (isUpload(http) ? env.upload : env.send)(request, RESULT_BODY_BYTES, attempt.signal, (part) => { attempt.moved(part) })
     } catch (error) {
       if (attempt.aborted && attempt.aborted.code !== 'TIMEOUT') return { event: { type: 'release', unanswered: true } }
       // Its origin has nothing to do with that.
@@ -90,8 +91,10 @@ export function httpAttempt(env: HttpEnv): Execute {
 }
 
 /** The body is for those that depend on it; it keeps that only if it is to. */
-const completed = ({ keepResult }: Job, { body, ...bare }: HttpResult): Result =>
-  body === undefined || keepResult ? { type: 'complete', result: present({ ...bare, body }) } : { type: 'complete', result: bare, full: { ...bare, body } }
+const completed = ({ keepResult }: Job, full: HttpResult): Result => {
+  const { body, truncated: _truncated, ...bare } = full
+  return body === undefined || keepResult ? { type: 'complete', result: full } : { type: 'complete', result: bare, full }
+}
 
 /** The origin did answer, so its gate may open, whatever becomes of the job. */
 const answered = (event: Result): Partial<RunEnding> & { readonly event: Result } => ({ event, origin: {} })
@@ -123,18 +126,29 @@ async function prepared(hooks: Hooks, job: Job, http: HttpRequest): Promise<Sent
   const said = await hooks.call('beforeSend', given, job) as Partial<OutgoingRequest>
   const sent = { ...given, ...present(said) }
   if (originOf(String(sent.url)) !== originOf(http.url)) throw new HoldfastError('VALIDATION', `beforeSend may not change the origin of ${http.url} (to ${sent.url})`, { field: 'url' })
-  return present({ url: sent.url, method: sent.method, headers: new Headers(sent.headers), body: (sent.body ?? body) as BodyInit | undefined })
+  return sendable(present({ url: sent.url, method: String(sent.method).toUpperCase(), headers: new Headers(sent.headers), body: sent.body ?? body }) as Sent)
+}
+
+/** Refused here it is the hook's fault; refused when it is sent it would look like no answer. */
+function sendable(request: Sent): Sent {
+  const { url, method, headers, body } = request
+  const unsendable = (why: string): HoldfastError => new HoldfastError('VALIDATION', `beforeSend made a request that cannot be sent: ${why}`, { field: 'beforeSend' })
+  if (!(body === undefined || typeof body === 'string' || body instanceof FormData || isBinary(body))) throw unsendable('its body must be a string, a Blob, an ArrayBuffer or a view of one')
+  try { new Request(url, present({ method, headers, body: body === undefined ? undefined : '' })) } catch (error) { throw unsendable(describeError(error).message) }
+  return request
 }
 
 const KINDS: readonly unknown[] = ['done', 'retry', 'origin', 'dead'] satisfies Classification[]
+
+const isWait = (ms: unknown): ms is number => Number.isFinite(ms) && (ms as number) >= 0
 
 /** What `classify` says of an answer, or what it means otherwise. */
 async function overruled(hooks: Hooks, job: Job, response: Received, usual: Verdict): Promise<Verdict> {
   const said = await hooks.call('classify', resultOf(response), job)
   if (said === undefined) return usual
-  const { kind, afterMs } = (typeof said === 'string' ? { kind: said } : said ?? {}) as { readonly kind?: unknown; readonly afterMs?: number }
-  if (!KINDS.includes(kind) || !(afterMs === undefined || afterMs >= 0)) throw new HoldfastError('VALIDATION', `classify must return nothing, or one of ${KINDS.join(', ')}, or {kind, afterMs}`, { field: 'classify' })
-  return present({ kind: kind as Classification, afterMs })
+  const { kind, afterMs } = (typeof said === 'string' ? { kind: said } : said ?? {}) as { readonly kind?: unknown; readonly afterMs?: unknown }
+  if (!KINDS.includes(kind) || !(afterMs === undefined || isWait(afterMs))) throw new HoldfastError('VALIDATION', `classify must return nothing, or one of ${KINDS.join(', ')}, or {kind, afterMs} with a number of ms`, { field: 'classify' })
+  return present({ kind: kind as Classification, afterMs: afterMs && Math.min(afterMs, LONGEST_WAIT_MS) })
 }
 
 /** `checkBody` has made sure of what the data is. */
@@ -167,14 +181,22 @@ const redirected = ({ method, url }: HttpRequest, { to }: { readonly to?: string
 const isJson = ({ headers }: Received): boolean => /[/+]json\b/i.test(headers.get('content-type') ?? '')
 
 function resultOf(response: Received): HttpResult {
-  const { text: body } = response
+  const { text } = response
   const bare = { status: response.status, headers: Object.fromEntries(response.headers) }
-  if (body === '') return bare
-  const whole = cut(body, RESULT_BODY_BYTES)
-  if (whole === body && isJson(response)) {
-    try { return { ...bare, body: JSON.parse(body) as unknown } } catch { /* not JSON after all: kept as text */ }
-  }
-  return { ...bare, body: whole }
+  if (text === '') return bare
+  const body = cut(text, RESULT_BODY_BYTES)
+  return response.cut || body !== text ? { ...bare, body, truncated: true } : { ...bare, body: isJson(response) ? dataIn(text) : text }
+}
+
+/** What JSON says; text that is none after all, or says what cannot be stored, stays text. */
+function dataIn(text: string): unknown {
+  try {
+    const data: unknown = JSON.parse(text, (key, value: unknown) => {
+      if (key === '__proto__') throw new SyntaxError()
+      return value
+    })
+    return isDeeper(data, DEEPEST - 1) ? text : data
+  } catch { return text }
 }
 
 /** What the server says of its refusal: problem details (RFC 9457) or the start of its text. */

@@ -84,7 +84,7 @@ export class Attempt {
 
   timeOut(): void {
     const { timeoutMs } = this.run.job
-    this.abort(new HoldfastError('TIMEOUT', this.#moving ? `Nothing moved for ${timeoutMs} ms` : `The attempt took more than ${timeoutMs} ms`))
+    this.abort(new HoldfastError('TIMEOUT', this.#moving ? `Nothing was sent for ${timeoutMs} ms, nor answered in full` : `The attempt took more than ${timeoutMs} ms`))
   }
 
   /** Made when first asked for: most handlers never look. */

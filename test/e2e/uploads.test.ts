@@ -1,7 +1,7 @@
 /** Bodies of every kind, byte for byte, against a real server; uploads that are slow, cut off, stopped and killed. */
 import { rmSync, statSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Page } from 'playwright-core'
 import type { FetchOptions, Job, Queue, QueueEvent } from 'holdfast'
 import { KillableBrowser, pause, serveSite, until, type Site } from '../crash/harness.ts'
@@ -229,6 +229,13 @@ test('an upload is told what the server said, headers and all', async () => {
   expect((await page.evaluate(() => (window as unknown as Window).queue.list({ state: 'dead' }))).jobs[0]?.attempts?.[0]?.error.message).toContain(': Too large: at most 50 bytes')
 })
 
+test('one whose address a browser writes otherwise is not taken for redirected', async () => {
+  take = (request, response, one) => { void readAll(request, one).then(() => { response.writeHead(200, { 'content-type': 'application/json' }).end(`{"name":"O'Brien"}`) }) }
+  const create = await send('/raw/create', '{ json: {} }', { keepResult: true })
+  await result(await send('/raw/x?who={{create.body.name}}', `{ body: bytes(100) }`, { dependsOn: { create }, fill: true }))
+  expect(seen.map(({ url }) => url)).toEqual(['/raw/create', '/raw/x?who=O%27Brien'])
+})
+
 test('an answer that CORS hides is no answer, and is said to be one of several', async () => {
   const other = await serveSite('', (_request, _body, response) => { response.end() })
   await send(`${other.url}/raw/x`, `{ body: bytes(100) }`)
@@ -237,6 +244,41 @@ test('an answer that CORS hides is no answer, and is said to be one of several',
   const { reason } = (await page.evaluate(() => (window as unknown as Window).events)).find(({ type }) => type === 'origin-closed')!
   expect(reason).toMatch(/^No answer from POST .*offline, refused by CORS or CSP, blocked, cut off, or the server is down/)
   await other.close()
+})
+
+// ---- answers that do not end ----
+
+describe.each([['a request', '{ json: 1 }'], ['an upload', `{ body: bytes(1000) }`]])('of the answer to %s', (_what, init) => {
+  test('no more is read than is kept, however long it is', async () => {
+    let closed = false
+    take = (request, response, one) => {
+      void readAll(request, one).then(() => {
+        response.writeHead(200, { 'content-type': 'text/plain' })
+        const more = setInterval(() => { response.write('ü'.repeat(50_000)) }, 20)
+        response.on('close', () => { closed = true; clearInterval(more) })
+      })
+    }
+    const { body } = await result(await send('/raw/x', init, { keepResult: true, timeoutMs: 3000, maxAttempts: 1 })) as { body: string }
+    expect(Buffer.byteLength(body)).toBeLessThanOrEqual(65_536)
+    expect(body).toMatch(/^ü{30000,}…\(truncated\)$/)
+    await until(() => closed)
+    expect(seen).toHaveLength(1)
+  })
+
+  test.each([[422, 'dead', '422 from POST'], [500, 'dead', '500 from POST'], [201, 'waiting', undefined]])('that breaks off, a %i was heard, unless what was done is to be told', async (status, state, says) => {
+    take = (request, response, one) => {
+      void readAll(request, one).then(async () => {
+        response.writeHead(status, { 'content-type': 'text/plain', 'content-length': 100_000 })
+        response.write(`Not so. ${' '.repeat(5000)}`)
+        await pause(200)
+        response.destroy()
+      })
+    }
+    const id = await send('/raw/x', init, { maxAttempts: 1 })
+    await page.waitForFunction(`events.some(({ type }) => ['dead', 'origin-closed'].includes(type))`)
+    const job = await get(id)
+    expect([job.state, job.attempts?.[0]?.error.message]).toEqual([state, says && expect.stringMatching(new RegExp(`^${says}.*: Not so\\.`))])
+  })
 })
 
 // ---- slow, stopped, killed ----
@@ -260,11 +302,25 @@ test('one that stands still is', async () => {
   let stalled: IncomingMessage | undefined
   take = (request) => { stalled = request }
   const id = await send('/raw/x', `{ body: bytes(${40 * MB}) }`, { timeoutMs: 700, maxAttempts: 1 })
-  await expect(result(id)).rejects.toThrow('Nothing moved for 700 ms')
+  await expect(result(id)).rejects.toThrow('Nothing was sent for 700 ms')
   expect(await get(id)).toMatchObject({ state: 'dead', reason: 'no-answer', attempts: [{ error: { name: 'TimeoutError' } }] })
   // Who reads nothing does not notice either.
   stalled!.resume()
   await until(() => seen[0]!.cut)
+})
+
+test('one whose answer drips is, once the answer has had its time', async () => {
+  let drips = 0
+  take = (request, response, one) => {
+    void readAll(request, one).then(() => {
+      response.writeHead(200, { 'content-type': 'application/json' })
+      const drip = setInterval(() => { drips++; response.write(' '.repeat(1000)) }, 100)
+      response.on('close', () => { clearInterval(drip) })
+    })
+  }
+  const id = await send('/raw/x', `{ body: bytes(1000) }`, { timeoutMs: 1000, maxAttempts: 1 })
+  await expect(Promise.race([result(id), pause(6000)])).rejects.toThrow('Nothing was sent for 1000 ms, nor answered in full')
+  expect(drips).toBeGreaterThan(3)
 })
 
 test('one that is cancelled in its middle is cut off', async () => {

@@ -173,6 +173,8 @@ describe.skipIf(!present)('the app', () => {
     const sent = (): number => stage.notes.lines.filter(([what]) => what === 'request').length
 
     await emulate(true)
+    // It is told to another process, which requests reach by another way.
+    await pause(300)
     const first = await push()
     await pause(1500)
     expect(sent()).toBe(0)

@@ -58,6 +58,7 @@ const rows: ReadonlyArray<readonly [field: string, what: string, call: (queue: Q
   ['init.headers["x"]', 'a header that is an object', (queue) => queue.fetch(URL, { headers: { x: { a: 1 } as never } }, LATER)],
   ['init.headers', 'three parts of a header', (queue) => queue.fetch(URL, { headers: [['a', 'b', 'c'] as never] }, LATER)],
   ['options.allowStoredCredentials', 'yes', (queue) => queue.fetch(URL, {}, { ...LATER, allowStoredCredentials: 'yes' as never })],
+  ['options.okStatuses[1]', 'a redirect', (queue) => queue.fetch(URL, {}, { ...LATER, okStatuses: [304, 302] })],
   ['options.idempotency', 'null', (queue) => queue.fetch(URL, {}, { ...LATER, idempotency: null as never })],
   ['options.idempotency.header', 'a key as content type', (queue) => queue.fetch(URL, { json: 1 }, { ...LATER, idempotency: { header: 'Content-Type' } })],
   ['init.body', 'bytes that were given away', (queue) => queue.fetch(URL, { body: detached() }, LATER)],

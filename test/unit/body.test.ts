@@ -64,6 +64,6 @@ describe('the timeout of an attempt', () => {
     expect(reports).toHaveLength(10)
     expect(reports[9]).toEqual({ progress: 62.5 })
     await clock.advance(1)
-    expect(attempt().aborted).toMatchObject({ code: 'TIMEOUT', message: 'Nothing moved for 1000 ms' })
+    expect(attempt().aborted).toMatchObject({ code: 'TIMEOUT', message: 'Nothing was sent for 1000 ms, nor answered in full' })
   })
 })

@@ -69,7 +69,8 @@ describe('a result in a header', () => {
 describe('what is not there', () => {
   it.each([
     [{}, 'create.body.id is missing: the job it depends on as create left no result'], [{ create: undefined }, 'create.body.id is missing: the job it depends on as create left no result'],
-    [{ create: { status: 204 } }, 'create.body.id is missing: create has no body'], [{ create: { body: 'text' } }, 'create.body.id is missing: create.body has no id'], [{ create: { body: {} } }, 'create.body.id is missing: create.body has no id'],
+    [{ create: { status: 204 } }, 'create.body.id is missing: create has no body'],
+    [{ create: { status: 200 } }, 'create.body.id is missing: create has no body. The answer was empty, or it had come before this was pushed and was not kept: that takes keepResult: true'], [{ create: { body: 'text' } }, 'create.body.id is missing: create.body has no id'], [{ create: { body: {} } }, 'create.body.id is missing: create.body has no id'],
   ])('in %o is named', (results, message) => {
     expect(problem(request('/{{create.body.id}}'), results)).toBe(message)
     expect(problem(request('/', { x: '{{create.body.id}}' }), results)).toBe(message)
@@ -79,6 +80,16 @@ describe('what is not there', () => {
   it('of its own is not there, whatever every object has', () => {
     for (const from of ['create.constructor.name', 'create.__proto__.x', 'toString', 'create.body.toString']) expect(problem(request(`/{{${from}}}`), create(1))).toContain('is missing')
   })
+})
+
+it('a body that was cut off is not taken, nor a part of it; what else is in the answer is', () => {
+  const results = { create: { status: 200, headers: { etag: 'e' }, body: '[1,2', truncated: true } }
+  const at = (from: string): HttpRequest => ({ ...request('/'), body: 'json', refs: [{ at: [], from }] })
+  for (const from of ['create', 'create.body', 'create.body.0']) expect(problem(at(from), results, null)).toMatch(new RegExp(`^${from} cannot be taken: the body that create was answered is not whole`))
+  expect(problem(request('/{{create.body}}'), results)).toMatch(/is not whole/)
+  expect(fill(at('create.headers.etag'), results, null).data).toBe('e')
+  // What a handler returned is its own.
+  expect(fill(at('create.body'), { create: { body: 1, truncated: true } }, null).data).toBe(1)
 })
 
 describe('a ref in JSON', () => {
@@ -95,7 +106,7 @@ describe('a ref in JSON', () => {
     const http = json({ at: ['document', 'id'], from: 'create.body.id' })
     for (const data of [{ document: { id: 9 } }, { document: 9 }, {}, 'text', { document: [] }]) expect(fill(http, create(7), data).data).toEqual(data)
   })
-  it('that JSON cannot say is refused', () => { for (const id of [12n, () => 1]) expect(problem(json({ at: ['id'], from: 'create.body.id' }), create(id), { id: null })).toBe('create.body.id cannot be written as JSON') })
+  it('that JSON cannot say is refused', () => { for (const id of [12n, () => 1, new Map([[1, 2]]), new Set([1]), new Error('x'), new Blob(['x']), { deep: [new Map()] }, new Uint8Array(1), /x/]) expect(problem(json({ at: ['id'], from: 'create.body.id' }), create(id), { id: null })).toBe('create.body.id cannot be written as JSON') })
 
   it('is known by its mark, and nothing in any data is', () => {
     const made = ref('create', 'body.id')
@@ -121,7 +132,7 @@ describe('a template', () => {
 })
 
 describe('at push', () => {
-  const send = async (queue: Queue, url: string | URL, init: FetchInit = {}, options: FetchOptions = {}): Promise<string> => {
+  const send = async (queue: Queue, url: string | URL | Request, init: FetchInit = {}, options: FetchOptions = {}): Promise<string> => {
     const parent = (await queue.list({ name: 'parent' })).jobs[0]?.id ?? await queue.push('slow', 'parent', 0)
     return queue.fetch(url, init, { dependsOn: { create: parent }, fill: true, ...options })
   }
@@ -134,6 +145,11 @@ describe('at push', () => {
     })
     expect((await queue.get(await send(queue, `${ORIGIN}/docs/{{create.body.id}}`, {}, { fill: false })))?.http).not.toHaveProperty('fill')
     expect((await queue.get(await send(queue, new URL(`${ORIGIN}/docs/{{create.body.id}}`))))?.http).toMatchObject({ url: `${ORIGIN}/docs/%7B%7Bcreate.body.id%7D%7D` })
+    // A Request and a URL leave braces in a query as they are.
+    for (const input of [new URL(`${ORIGIN}/docs?q={{create.body.id}}#{{x}}`), new Request(`${ORIGIN}/docs?q={{create.body.id}}`)]) {
+      const { http } = (await queue.get(await send(queue, input)))!
+      expect([http?.fill, new URL(http!.url).searchParams.get('q')]).toEqual([undefined, '{{create.body.id}}'])
+    }
   })
 
   it.each([

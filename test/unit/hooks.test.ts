@@ -4,22 +4,22 @@ import { afterEach, expect, it, onTestFinished, vi } from 'vitest'
 import { exposeHost } from '../../src/door/host.ts'
 import type { Reply } from '../../src/door/protocol.ts'
 import { questions } from '../../src/door/questions.ts'
-import { openQueue } from '../../src/index.ts'
-import type { HttpHooks, OpenOptions, Queue } from '../../src/queue.ts'
+import { openQueue, ref } from '../../src/index.ts'
+import type { HttpHooks, HttpResult, OpenOptions, Queue } from '../../src/queue.ts'
 import { forget, freshName } from './support/database.ts'
 import { ManualClock } from './support/engine.ts'
 import { after, until } from './support/tabs.ts'
 
 afterEach(() => { vi.unstubAllGlobals() })
 
-interface Sent { readonly url: string; readonly body: string; readonly headers: Headers }
+interface Sent { readonly url: string; readonly method: string; readonly body: string; readonly headers: Headers }
 /** A server: what it answers. */
-function serve(status: (sent: Sent) => number): Sent[] {
+function serve(status: (sent: Sent) => number, answer = '{}'): Sent[] {
   const all: Sent[] = []
-  vi.stubGlobal('fetch', (url: string, { body, headers }: { body: string; headers: Headers }) => {
-    const sent = { url: url.replace('#holdfast', ''), body, headers }
+  vi.stubGlobal('fetch', (url: string, { method, body, headers }: Omit<Sent, 'url'>) => {
+    const sent = { url: url.replace('#holdfast', ''), method, body, headers }
     all.push(sent)
-    return Promise.resolve(new Response('{}', { status: status(sent) }))
+    return Promise.resolve(new Response(answer, { status: status(sent), headers: { 'content-type': 'application/json' } }))
   })
   return all
 }
@@ -130,4 +130,72 @@ it('one that never answers is forgotten when its time is over', async () => {
   expect([await said, open.size]).toEqual(['retry', 1])
   await clock.advance(30_000)
   expect(open.size).toBe(0)
+})
+
+it.each(['50', [50], 50n, Infinity, NaN, null, -1, {}])('classify cannot have %o as a wait: the attempt fails, and says so', async (afterMs) => {
+  const sent = serve(() => 200)
+  const queue = await open({ classify: () => sent.length === 1 ? { kind: 'retry', afterMs: afterMs as number } : undefined })
+  const id = await queue.fetch(URL, { json: 1 }, { backoff: { type: 'fixed', delayMs: 0 } })
+  await queue.waitFor(id, { timeoutMs: 5000 })
+  expect((await queue.get(id))?.attempts?.map(({ error }) => error.message)).toEqual([expect.stringContaining('classify must return nothing, or one of')])
+})
+
+it.each(['retry', 'origin'] as const)('classify has nothing wait for more than a day: %s', async (kind) => {
+  serve(() => 200)
+  const queue = await open({ classify: () => ({ kind, afterMs: 1e300 }) })
+  const id = await queue.fetch(URL, { json: 1 })
+  const retryAt = async (): Promise<number | undefined> => kind === 'retry' ? (await queue.get(id))?.runAt : (await queue.stats('http')).queues[0]!.closedOrigins['https://a.example']?.until
+  const before = Date.now()
+  await expect.poll(retryAt, { timeout: 5000 }).toBeGreaterThan(0)
+  expect(Math.round((await retryAt())! / 1000 - before / 1000)).toBeLessThanOrEqual(86_405)
+})
+
+it.each([
+  [{ method: 'GET' }, /GET/], [{ method: 'FOO BAR' }, /FOO BAR/], [{ method: 'TRACE' }, /TRACE/], [{ body: { a: 1 } }, /its body must be a string, a Blob/], [{ body: 5 }, /its body must be a string, a Blob/],
+])('what beforeSend makes unsendable by %o fails the attempt, and its origin is not blamed', async (change, why) => {
+  const sent = serve(() => 200)
+  const queue = await open({ beforeSend: () => change as never })
+  const id = await queue.fetch(URL, { json: 1 }, { maxAttempts: 1 })
+  await expect(queue.waitFor(id, { timeoutMs: 5000 })).rejects.toThrow(/dead/)
+  const { message = '' } = (await queue.get(id))?.attempts?.[0]?.error ?? {}
+  expect(message).toMatch(/^beforeSend made a request that cannot be sent: /)
+  expect(message).toMatch(why)
+  expect([sent, (await queue.stats('http')).queues[0]!.closedOrigins]).toEqual([[], {}])
+})
+
+it('beforeSend may write a method in lower case, and give a body of bytes', async () => {
+  const sent = serve(() => 200)
+  const queue = await open({ beforeSend: () => ({ method: 'patch', body: new Uint8Array([1]).buffer }) })
+  await queue.waitFor(await queue.fetch(URL, { json: 1 }), { timeoutMs: 5000 })
+  expect(sent).toMatchObject([{ method: 'PATCH', body: new Uint8Array([1]).buffer }])
+})
+
+it.each([['{"a":{"__proto__":{"b":1}}}', 'string'], ['['.repeat(600) + ']'.repeat(600), 'string'], ['['.repeat(499) + ']'.repeat(499), 'object'], ['{"a":1', 'string']])('JSON that no result may hold stays text (%#)', async (answer, type) => {
+  serve(() => 201, answer)
+  const queue = await open(undefined)
+  const made = await queue.waitFor(await queue.fetch(URL, { json: 1 }, { keepResult: true }), { timeoutMs: 5000 }) as HttpResult
+  expect(made).toMatchObject({ status: 201, headers: { 'content-type': 'application/json' } })
+  expect(typeof made.body).toBe(type)
+  expect(type === 'string' ? made.body : JSON.stringify(made.body)).toBe(answer)
+})
+
+it('a body of more than 64 KiB is marked as cut off, for who depends on it too; without it there is no mark', async () => {
+  serve(() => 200, JSON.stringify('x'.repeat(70_000)))
+  const queue = await open(undefined)
+  await queue.pause('http')
+  const [create, kept] = [await queue.fetch(URL, { json: 1 }), await queue.fetch(URL, { json: 1 }, { keepResult: true })]
+  const child = await queue.fetch(URL, { json: ref('create', 'body') }, { dependsOn: { create } })
+  await queue.resume('http')
+  expect(await queue.waitFor(kept, { timeoutMs: 5000 })).toMatchObject({ body: expect.stringMatching(/^"xxx/), truncated: true })
+  expect(Object.keys(await queue.waitFor(create) as object)).toEqual(['status', 'headers'])
+  await expect(queue.waitFor(child, { timeoutMs: 5000 })).rejects.toThrow(/dead \(invalid\): create\.body cannot be taken/)
+})
+
+it('who depends on an answer that had come before, and was not kept, is told what was lacking', async () => {
+  serve(() => 201, '{"id":7}')
+  const queue = await open(undefined)
+  const create = await queue.fetch(URL, { json: 1 })
+  await queue.waitFor(create, { timeoutMs: 5000 })
+  const late = await queue.fetch(URL, { json: ref('create', 'body.id') }, { dependsOn: { create } })
+  await expect(queue.waitFor(late, { timeoutMs: 5000 })).rejects.toThrow(/create\.body\.id is missing: create has no body\..* keepResult: true/)
 })

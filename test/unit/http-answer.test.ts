@@ -46,6 +46,10 @@ describe('Retry-After', () => {
     expect(classify({ status: 409, retryAfter: '1' }, [], false, NOW, Date.parse)).toEqual({ kind: 'retry', afterMs: 1000 })
     for (const status of [400, 422, 425]) expect(classify({ status, retryAfter: '1' }, [], false, NOW, Date.parse)).toEqual({ kind: 'dead' })
   })
+  it.each(['0', 'Sat, 31 Jan 2026 11:00:00 GMT'])('of no time, as %s, leaves the wait to the backoff', (retryAfter) => {
+    for (const status of [409, 408, 500]) expect(classify({ status, retryAfter }, [], false, NOW, Date.parse)).toEqual({ kind: 'retry' })
+    for (const status of [429, 503]) expect(classify({ status, retryAfter }, [], false, NOW, Date.parse)).toEqual({ kind: 'origin' })
+  })
   it('counts for a 409 that is tried again', () => { expect(classify({ status: 409, retryAfter: '7' }, [], true, NOW, Date.parse)).toEqual({ kind: 'retry', afterMs: 7000 }) })
   it('is not there when it was not sent', () => { for (const status of [429, 500]) expect(classify({ status }, [], false, NOW, Date.parse)).not.toHaveProperty('afterMs') })
 

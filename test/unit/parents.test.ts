@@ -141,7 +141,7 @@ describe('a child', () => {
     await queue.setUser('ada')
     const adas = await push(queue, 'adas')
     await queue.setUser('bob')
-    await expect(push(queue, 'bobs', { dependsOn: [adas] })).rejects.toMatchObject({ code: 'NOT_FOUND' })
+    await expect(push(queue, 'bobs', { dependsOn: [adas] })).rejects.toMatchObject({ code: 'NOT_FOUND', message: `There is no job ${adas}` })
   })
 
   it('is one of at most a hundred generations', async () => {

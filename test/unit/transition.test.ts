@@ -158,6 +158,10 @@ describe('snooze and release', () => {
     expect(after(refused, { type: 'release', refused: false })).toEqual(jobOf({ state: 'waiting' }))
     expect(after(refused, EVENTS.fail)).not.toHaveProperty('refused')
   })
+  it('what is edited has not been asked before, so that its 409 is none of its own', () => {
+    for (const job of [after({ ...JOBS.dead, unanswered: true }, { type: 'retry', edit: { data: 2 } }), after({ ...JOBS.waiting, unanswered: true }, { type: 'update', patch: { data: 2 } })]) expect([job.revision, job.unanswered]).toEqual([1, undefined])
+    for (const job of [after({ ...JOBS.dead, unanswered: true }, { type: 'retry' }), after({ ...JOBS.waiting, unanswered: true }, { type: 'update', patch: { priority: 2 } })]) expect(job.unanswered).toBe(true)
+  })
   it('a released request that may have arrived is remembered as such', () => { expect(after(JOBS.active, { type: 'release', unanswered: true })).toEqual(jobOf({ state: 'waiting', unanswered: true })) })
 })
 

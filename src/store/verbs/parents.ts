@@ -25,8 +25,9 @@ export function parentsOf(work: Work, { dependsOn = {}, user }: Job, known: Map<
     const looking = known.get(id) ?? locate(work.tx, seq)
     known.set(id, looking)
     const job = (await looking)?.job
+    if (job?.id !== id) throw notFound(id, seq < work.meta.next)
     // Somebody else's is none for this one.
-    if (job?.id !== id || (job.user !== undefined && job.user !== user)) throw notFound(id, seq < work.meta.next)
+    if (job.user !== undefined && job.user !== user) throw notFound(id, false)
     return job
   }))
 }
