@@ -18,14 +18,14 @@ const NAME = /^[\w.-]{1,256}$/
 function checked(name: string, options: OpenOptions): OpenOptions {
   if (typeof name !== 'string' || !NAME.test(name)) throw invalid('name', 'must be 1 to 256 of A-Z a-z 0-9 . _ -')
   const { worker, durability = 'strict', http, network, claims = true } = optionsOf(options, 'options', 'worker', 'durability', 'http', 'network', 'claims')
-  if (worker !== undefined && worker !== false && typeof worker !== 'function' && typeof (worker as Worker | null)?.postMessage !== 'function') throw invalid('options.worker', 'must be a Worker, a function or false')
+  if (worker !== undefined && worker !== false && typeof worker !== 'function' && typeof (worker as Worker | null)?.postMessage !== 'function') throw invalid('options.worker', 'must be a Worker, function or false')
   return { worker, durability, http, network, claims } as OpenOptions
 }
 
 /** One client a name and page: opening it twice shares the worker. */
 function clientOf(name: string, given: OpenOptions): Client {
   const options = checked(name, given)
-  if (typeof indexedDB === 'undefined' || !crypto.randomUUID) throw new HoldfastError('STORAGE', 'IndexedDB and a secure context are needed', { name })
+  if (typeof indexedDB === 'undefined' || !crypto.randomUUID) throw new HoldfastError('STORAGE', 'IndexedDB and a secure context are needed')
   const known = open.get(name)
   if (!known) {
     const client = createClient(name, options)
@@ -116,7 +116,7 @@ export function createQueue<M extends QueueMap = QueueMap>(name: string, options
     },
     async close(closeOptions) {
       const { drainMs = 0 } = optionsOf(closeOptions, 'options', 'drainMs')
-      if (!(drainMs >= 0)) throw invalid('options.drainMs', 'must be a number of ms, 0 or more')
+      if (!(drainMs >= 0)) throw invalid('options.drainMs', 'must be 0 or more ms')
       if (closed) return
       closed = true
       if (client) await closeClient(name, client, drainMs)

@@ -130,7 +130,7 @@ export function createEngine(options: EngineOptions): Engine {
 
   const network = watchNetwork({ store, clock, client: options.client, random, probe: options.probe, online: () => connectivity.online })
 
-  const settling = createSettling({ committer, clock, connectivity, network, random, closed: () => closed, refused() { void refresh() } })
+  const settling = createSettling({ committer, clock, connectivity, network, random, closed: () => closed, settled: settleIdle, refused() { void refresh() } })
 
   const space = createSpace(options.estimate, () => { news.say({ type: 'storage-low', at: clock.now() }) })
   void space.look()
@@ -275,7 +275,8 @@ export function createEngine(options: EngineOptions): Engine {
   }
 
   function settleIdle(processor: ProcessorState): void {
-    if (processor.held.size > 0 || processor.claiming || !(processor.dry || processor.stopped || processor.paused || suspended)) return
+    // Until its ends are stored, only its page knows of them.
+    if (processor.held.size > 0 || processor.unsettled > 0 || processor.claiming || !(processor.dry || processor.stopped || processor.paused || suspended)) return
     const { id } = processor.options
     for (const idle of idlers.get(id) ?? []) idle()
     idlers.delete(id)

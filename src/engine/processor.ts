@@ -34,6 +34,8 @@ export class ProcessorState {
   readonly held = new Map<string, Run>()
   /** How many jobs of each of its leases, by token, have no stored end yet. */
   readonly known = new Map<string, number>()
+  /** Attempts that have ended, and whose ends are not stored yet. */
+  unsettled = 0
   /** How many may run at once, as the last claim said. */
   has = 0
   claiming = false

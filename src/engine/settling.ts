@@ -20,6 +20,8 @@ export interface SettlingOptions {
   /** Uniform in [0, 1). */
   readonly random: () => number
   readonly closed: () => boolean
+  /** Ends of its attempts are stored. */
+  readonly settled: (processor: ProcessorState) => void
   /** An origin has refused credentials. */
   readonly refused: () => void
 }
@@ -49,7 +51,7 @@ function storable(result: unknown): unknown {
 const withoutResult = (ending: operations.Ending, error: unknown): operations.Ending =>
   ending.event.type === 'complete' ? { ...ending, event: { type: 'complete', result: { unstorable: describeError(error).message } } } : ending
 
-export function createSettling({ committer, clock, connectivity, network, random, closed, refused }: SettlingOptions): Settling {
+export function createSettling({ committer, clock, connectivity, network, random, closed, settled, refused }: SettlingOptions): Settling {
   function eventOf(processor: ProcessorState, ending: RunEnding, down: boolean): operations.Ending['event'] {
     const { event } = ending
     if (event.type === 'complete') return event.result === undefined ? event : { ...event, result: storable(event.result) }
@@ -66,7 +68,9 @@ export function createSettling({ committer, clock, connectivity, network, random
       run: (work) => operations.settle(work, endings),
     }).then(() => {
       processor.settled(endings)
+      processor.unsettled -= keys.length
       processor.options.port.settled(keys)
+      settled(processor)
       if (endings.some(({ origin }) => origin?.unauthorized)) refused()
     }, (error: unknown) => {
       if (closed() || (isHoldfastError(error) && error.code === 'CLOSED')) return
@@ -78,6 +82,7 @@ export function createSettling({ committer, clock, connectivity, network, random
 
   return {
     settle(processor, ended, keys) {
+      processor.unsettled += keys.length
       const stored = ({ ending, run }: EndedRun, down: boolean): operations.Ending =>
         present({ box: run.box, token: run.token, seq: run.job.seq, job: run.job, event: eventOf(processor, ending, down), report: ending.report, origin: ending.origin })
       const unsure = connectivity.online ? ended.filter(({ ending }) => lacksNetwork(processor, ending)) : []
