@@ -27,7 +27,7 @@ console.log(`${sum.passed} passed, ${sum.failed} failed${sum.skipped > 0 ? `, ${
 process.exitCode = sum.failed > 0 ? 1 : 0
 
 /** @param {string[]} args */
-const npm = (...args) => run('npm', ...args)
+function npm(...args) { return run('npm', ...args) }
 
 /** @param {string[]} command */
 function run(...command) {
