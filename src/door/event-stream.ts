@@ -1,10 +1,10 @@
 /** Events as an async iterable. */
 import { checkEvent } from '../core/event.ts'
-import { invalid } from '../core/errors.ts'
 import { checkName, LIMITS } from '../core/limits.ts'
 import { listOf } from '../core/rules.ts'
 import type { EventType, QueueEvent } from '../queue.ts'
 import { optionsOf } from './options.ts'
+import { stopOf } from './stop.ts'
 
 export interface EventsOptions { readonly queue?: string; readonly types?: readonly EventType[]; readonly signal?: AbortSignal }
 
@@ -15,8 +15,7 @@ export async function* eventStream(heard: QueueEvent[], woken: (call: () => void
   const { queue, types, signal } = optionsOf(options, 'options', 'queue', 'types', 'signal')
   if (queue !== undefined) checkName('options.queue', queue, LIMITS.queueName)
   if (types) checkTypes('options.types', types)
-  if (signal && !(signal instanceof AbortSignal)) throw invalid('options.signal', 'must be an AbortSignal')
-  const stop = AbortSignal.any(signal ? [signal, closed] : [closed])
+  const stop = stopOf(signal, closed)
   let wake = (): void => {}
   woken(() => { wake() })
   stop.addEventListener('abort', () => { wake() })

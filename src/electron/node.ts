@@ -1,6 +1,7 @@
 /** What a process of Node handlers runs: loads the app's file, runs what the engine page sends, and holds its sign of life until it has ended. */
 import { createServer } from 'node:net'
 import type { ParentPort } from 'electron'
+import { checkPercent } from '../core/rules.ts'
 import type { Context, Handler, Handlers, QueueMap } from '../queue.ts'
 import type { FromNode, Outcome, ToNode } from './protocol.ts'
 import { errorOf, outcomeOf, valueOf } from './thrown.ts'
@@ -34,7 +35,7 @@ parentPort.once('message', ({ ports: [port] }) => {
     return {
       ...given, signal: stop.signal,
       progress(percent, message) {
-        if (!(percent >= 0 && percent <= 100)) throw errorOf({ name: 'ValidationError', message: `progress must be a number from 0 to 100 (got ${percent})` })
+        checkPercent('progress', percent)
         say({ t: 'progress', key, percent, ...(message !== undefined && { message: String(message) }) })
       },
       log(message) { say({ t: 'log', key, message: String(message) }) },

@@ -10,10 +10,10 @@ const HOST = /^(?=.{1,100}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[
 
 type Rule = (field: string, value: unknown) => void
 const is = (must: string, fits: (value: string) => boolean): Rule => (field, value) => { if (typeof value !== 'string' || !fits(value)) throw wrong(field, must, value) }
-const isWeb = (url: string): boolean => URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)
+export const isWeb = (url: string): boolean => URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)
 
 /** As a browser writes it; a slash at its end is none of it. */
-const originOf = (url: string): string => new URL(url).origin
+export const originOf = (url: string): string => new URL(url).origin
 const origin = is('an origin such as https://api.example.com', (value) => isWeb(value) && [originOf(value), `${originOf(value)}/`].includes(value.toLowerCase()))
 /** A source of a policy may also be a WebSocket, or have a star for its subdomains. */
 const source = is('an origin such as https://api.example.com', (value) => /^(https?|wss?):\/\/[^/\s;,'"]+\/?$/i.test(value))

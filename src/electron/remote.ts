@@ -34,6 +34,7 @@ export function remote(name: string): Remote {
   let port: MessagePortMain | undefined
   let last = 0
 
+  const wasClosed = (): HoldfastError => new HoldfastError('CLOSED', `The queue ${name} was closed`)
   const say = (message: ToEngine): void => { port?.postMessage(message) }
 
   function send(id: number, call: Call): void {
@@ -54,7 +55,7 @@ export function remote(name: string): Remote {
   }
 
   function request(method: RemoteMethod, args: readonly unknown[], signal?: AbortSignal): Promise<unknown> {
-    if (closed.signal.aborted) return Promise.reject(new HoldfastError('CLOSED', `The queue ${name} was closed`))
+    if (closed.signal.aborted) return Promise.reject(wasClosed())
     signal?.throwIfAborted()
     const id = ++last
     return new Promise((resolve, reject) => {
@@ -143,7 +144,7 @@ export function remote(name: string): Remote {
       closed.abort()
       for (const { late, reject } of calls.values()) {
         clearTimeout(late)
-        reject(new HoldfastError('CLOSED', `The queue ${name} was closed`))
+        reject(wasClosed())
       }
       calls.clear()
     },

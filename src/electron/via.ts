@@ -2,6 +2,7 @@
 import { net, type IncomingMessage } from 'electron'
 import { readFile } from 'node:fs/promises'
 import { Readable } from 'node:stream'
+import { isWeb, originOf } from './options.ts'
 import { VIA_ANSWER, VIA_ASK, VIA_SEND } from './protocol.ts'
 
 /** The built-in worker, whose requests to these origins go through main. */
@@ -54,8 +55,7 @@ function addressIn(request: Request): string | undefined {
   try { return decodeURIComponent(new URL(request.url).search.slice(1)) } catch { return undefined }
 }
 
-const originOf = (url: string): string => new URL(url).origin
-const isNamed = (url: string, origins: readonly string[]): boolean => URL.canParse(url) && /^https?:/.test(new URL(url).protocol) && origins.includes(originOf(url))
+const isNamed = (url: string, origins: readonly string[]): boolean => isWeb(url) && origins.includes(originOf(url))
 
 /** One request, and no other that its answer may ask for. Not by `net.fetch`, in which a status of 600 is an error that nobody can catch. */
 const send = ({ url, method, headers, body }: Sending): Promise<Heard> => new Promise((resolve, reject) => {
