@@ -298,7 +298,7 @@ export type Classification = 'done' | 'retry' | 'origin' | 'dead'
 export interface HttpHooks {
   /** Adds what must not be stored, such as `Authorization`: changes the request, or returns what is to be changed; its origin stays. */
   readonly beforeSend?: (request: OutgoingRequest, job: Job) => void | Partial<OutgoingRequest> | Promise<void | Partial<OutgoingRequest>>
-  /** May overrule what an answer means; `afterMs`: when to try again, in ms from now, at most a day. Nothing returned: as the table in the README says. */
+  /** May overrule what an answer means; `afterMs`: when to try again, in ms from now, at most a day. Nothing returned: as the table in docs/requests.md says. */
   readonly classify?: (answer: Answer, job: Job) => undefined | Classification | { readonly kind: Classification; readonly afterMs?: number } | Promise<undefined | Classification | { readonly kind: Classification; readonly afterMs?: number }>
   /** After 401: gets new credentials, once for all requests to this origin in all tabs; they wait meanwhile, and lose no attempt. If it rejects they wait until `setUser` or `resume`. */
   readonly onUnauthorized?: (asked: { readonly origin: string }) => unknown

@@ -10,7 +10,7 @@ import { createServer } from 'vite'
 export const root = fileURLToPath(new URL('../../', import.meta.url))
 export const read = (file: string): string => readFileSync(join(root, file), 'utf8')
 
-export const DOCUMENTS = ['README.md', 'docs/recipes.md', 'docs/electron.md']
+export const DOCUMENTS = ['README.md', 'docs/reference.md', 'docs/requests.md', 'docs/limits.md', 'docs/speed.md', 'docs/recipes.md', 'docs/electron.md']
 
 export interface Block { readonly file: string; readonly code: string; readonly prints: readonly string[] }
 

@@ -1,4 +1,4 @@
-/** The README as its readers use it: its code is pasted, its tables are looked up. */
+/** The documents as their readers use them: their code is pasted, their tables are looked up. */
 import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -52,9 +52,9 @@ const members = (file: string, name: string): string[] => {
 
 it.each([
   ['src/queue.ts', 'Queue'], ['src/queue.ts', 'OpenOptions'], ['src/queue.ts', 'QueueSettings'], ['src/queue.ts', 'Context'], ['src/queue.ts', 'Processor'],
-  ['src/queue.ts', 'FetchInit'], ['src/queue.ts', 'FetchOptions'], ['src/queue.ts', 'Filter'], ['src/queue.ts', 'ListFilter'], ['src/core/event.ts', 'TYPES'], ['src/core/push.ts', 'PushOptions'], ['src/core/errors.ts', 'ErrorCode'],
+  ['src/queue.ts', 'FetchInit', 'docs/requests.md'], ['src/queue.ts', 'FetchOptions', 'docs/requests.md'], ['src/queue.ts', 'Filter'], ['src/queue.ts', 'ListFilter'], ['src/core/event.ts', 'TYPES'], ['src/core/push.ts', 'PushOptions'], ['src/core/errors.ts', 'ErrorCode'],
   ['src/electron/main.ts', 'MainOptions', 'docs/electron.md'], ['src/electron/main.ts', 'DesktopQueue', 'docs/electron.md'],
-])('leaves out nothing of %s: %s', (file, name, document = 'README.md') => {
+])('leaves out nothing of %s: %s', (file, name, document = 'docs/reference.md') => {
   const names = members(file, name)
   expect(names.length).toBeGreaterThan(1)
   const code = [...read(document).matchAll(/`+[^`]+`+/g)].join('\n')
