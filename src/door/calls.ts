@@ -168,10 +168,7 @@ export function createCalls({ engine, hooks, clock, connectivity, client, claims
       return commit(call, { relaxed: true, run: (work) => operations.report(work, held, present({ progress, message: message === undefined ? undefined : limits.cut(message, limits.LIMITS.logLine) })) })
     },
     steps: (_call, seq: number) => reads.readSteps(connection, seq),
-    storeStep(call, held: operations.Held, step: string, value: unknown) {
-      limits.checkSize('step', value, limits.LIMITS.result)
-      return commit(call, { run: (work) => operations.storeStep(work, held, step, value) })
-    },
+    storeStep: (call, held: operations.Held, step: string, value: unknown) => commit(call, { run: (work) => operations.storeStep(work, held, step, value) }),
 
     async waitFor(call, id: string) {
       const seq = checkedSeq(id)

@@ -88,11 +88,15 @@ test('what a handler throws decides: dead now, after a while, later, or cancelle
 
 test('a result that cannot be stored becomes a marker: the work was done', async () => {
   const queue = await open()
+  const told: Array<string | undefined> = []
+  queue.on('completed', ({ error }) => { told.push(error?.message) })
   await queue.process('q', { fn: () => ({ nested: { callback() {} } }), big: () => 'x'.repeat(3_000_000), list: () => Array.from({ length: 400_000 }, (_, i) => i) })
   const [fn, big, list] = await queue.pushMany('q', [{ name: 'fn', data: 0 }, { name: 'big', data: 0 }, { name: 'list', data: 0 }])
   expect(await queue.waitFor(fn!)).toEqual({ unstorable: expect.stringContaining('result.nested.callback is a function') as string })
   expect(await queue.waitFor(big!)).toEqual({ unstorable: expect.stringContaining('result must be at most 1048576 bytes') as string })
   expect(await queue.waitFor(list!)).toEqual({ unstorable: expect.stringContaining('result must be at most 1048576 bytes') as string })
+  await expect.poll(() => told).toHaveLength(3)
+  expect(told.every((why) => why?.startsWith('result'))).toBe(true)
 })
 
 test('large and binary data come back whole, also after a retry', async () => {
@@ -184,6 +188,7 @@ test('the engine in this realm, and handlers in an app-owned worker', async () =
   const parents = await Promise.all([1, 2].map((n) => there.push('q', 'double', n)))
   expect(await there.waitFor(await there.push('q', 'sum', 0, { dependsOn: parents }))).toBe(6)
   await expect(there.waitFor(await there.push('q', 'fail', 0, { maxAttempts: 1 }))).rejects.toThrow('in the worker')
+  await expect(there.waitFor(await there.push('q', 'large', 0, { maxAttempts: 1 }))).rejects.toThrow('step must be at most 1048576 bytes')
 })
 
 test('a worker that cannot start: the next way is taken and the causes are named', async () => {
