@@ -22,12 +22,19 @@ export function byteLength(text: string): number {
   return bytes
 }
 
+export function checkBytes(field: string, actual: number, limit: number): void {
+  if (actual > limit) throw invalid(field, `must be at most ${limit} bytes (has ${actual})`, { limit, actual })
+}
+
 const NAME = /^[A-Za-z0-9._-]+$/
 
 export function checkName(field: string, value: unknown, max: number): string {
   if (typeof value !== 'string' || !NAME.test(value)) throw wrong(field, 'a string of one or more of A-Z a-z 0-9 . _ -', value)
-  if (value.length > max) throw invalid(field, `must be at most ${max} bytes (has ${value.length})`, { limit: max, actual: value.length })
+  checkBytes(field, value.length, max)
   return value
+}
+export function checkCount(field: string, actual: number, limit: number): void {
+  if (actual > limit) throw invalid(field, `may have at most ${limit} items (has ${actual})`, { limit, actual })
 }
 export const checkQueue = (value: unknown): string => checkName('queue', value, LIMITS.queueName)
 

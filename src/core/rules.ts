@@ -1,6 +1,6 @@
 /** What options may say: a rule a field, and unknown fields are refused. */
 import { invalid } from './errors.ts'
-import { byteLength, checkName, LIMITS, measure, wrong } from './limits.ts'
+import { byteLength, checkBytes, checkCount, checkName, LIMITS, measure, wrong } from './limits.ts'
 import { STATES } from './job.ts'
 import { seqOf } from './seq.ts'
 
@@ -16,13 +16,12 @@ const number = ranged('a number', Number.isFinite)
 export const boolean: Rule = (field, value) => { if (typeof value !== 'boolean') throw wrong(field, 'true or false', value) }
 export const text = (max = Number.MAX_SAFE_INTEGER): Rule => (field, value) => {
   if (typeof value !== 'string') throw wrong(field, 'a string', value)
-  const actual = byteLength(value)
-  if (actual > max) throw invalid(field, `must be at most ${max} bytes (has ${actual})`, { limit: max, actual })
+  checkBytes(field, byteLength(value), max)
 }
 export const oneOf = (...values: readonly string[]): Rule => (field, value) => { if (!values.includes(value as string)) throw wrong(field, `one of ${values.join(', ')}`, value) }
 export const listOf = (rule: Rule, max = Number.MAX_SAFE_INTEGER): Rule => (field, value) => {
   if (!Array.isArray(value)) throw wrong(field, 'an array', value)
-  if (value.length > max) throw invalid(field, `may have at most ${max} items (has ${value.length})`, { limit: max, actual: value.length })
+  checkCount(field, value.length, max)
   for (let i = 0; i < value.length; i++) rule(`${field}[${i}]`, value[i])
 }
 export const nullable = (rule: Rule): Rule => (field, value) => { if (value !== null) rule(field, value) }
@@ -37,15 +36,17 @@ const parents: Rule = (field, value) => {
   if (Array.isArray(value)) { listOf(jobId, LIMITS.parents)(field, value); return }
   if (typeof value !== 'object' || value === null) throw wrong(field, 'a list of job ids, or an object with an id for each name', value)
   const named = Object.entries(value)
-  if (named.length > LIMITS.parents) throw invalid(field, `may name at most ${LIMITS.parents} jobs (has ${named.length})`, { limit: LIMITS.parents, actual: named.length })
+  checkCount(field, named.length, LIMITS.parents)
   for (const [key, id] of named) { parentName(`${field}.${key}`, key); jobId(`${field}.${key}`, id) }
 }
 export const name: Rule = (field, value) => { checkName(field, value, LIMITS.jobName) }
 
+export const object: Rule = (field, value) => { if (typeof value !== 'object' || value === null || Array.isArray(value)) throw wrong(field, 'an object', value) }
+
 /** Checks a plain object against its rules; a field that is `undefined` counts as absent. */
 export const shape = (rules: Rules): Rule => (field, value) => {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw wrong(field, 'an object', value)
-  for (const [key, held] of Object.entries(value)) {
+  object(field, value)
+  for (const [key, held] of Object.entries(value as object)) {
     const rule = Object.hasOwn(rules, key) ? rules[key] : undefined
     if (!rule) throw invalid(`${field}.${key}`, `is not an option here: use ${Object.keys(rules).join(', ')}`)
     if (held !== undefined) rule(`${field}.${key}`, held)
@@ -62,7 +63,7 @@ const pushRules = {
   tags: listOf(text(LIMITS.tag), LIMITS.tags), metadata: (field: string, value: unknown) => {
     // It is rewritten with its job at every move, so its binary parts count too.
     const { bytes, binary } = measure(field, value)
-    if (bytes + binary > LIMITS.metadata) throw invalid(field, `must be at most ${LIMITS.metadata} bytes (has about ${bytes + binary})`, { limit: LIMITS.metadata, actual: bytes + binary })
+    checkBytes(field, bytes + binary, LIMITS.metadata)
   },
   group: text(LIMITS.group), onGroupDead: oneOf('hold', 'continue'), dependsOn: parents, onParentDead: oneOf('cascade', 'cancel', 'run'), lifo: boolean, keepResult: boolean, removeOnComplete: boolean, removeOnFail: boolean,
 }

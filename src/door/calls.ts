@@ -1,9 +1,7 @@
 /** The calls a page may make: each checks what it is given, asks the engine or the store, and leaves its answer as a receipt. */
-import { queueFor } from '../core/body.ts'
 import { checkEvent } from '../core/event.ts'
-import { isHoldfastError, toEnvelope } from '../core/envelope.ts'
+import { toEnvelope } from '../core/envelope.ts'
 import { HoldfastError, invalid } from '../core/errors.ts'
-import type { IdRun } from '../core/id.ts'
 import { STATES, type HookName, type Job } from '../core/job.ts'
 import * as limits from '../core/limits.ts'
 import { present } from '../core/present.ts'
@@ -21,8 +19,9 @@ import type { Operation } from '../store/committer.ts'
 import { listJobs } from '../store/list.ts'
 import * as operations from '../store/operations.ts'
 import * as reads from '../store/reads.ts'
+import { createOrder, type Step } from './order.ts'
 import type { CallMessage, FetchInput, Method, ProcessorWish, PushInput, Reply, ToCaller } from './protocol.ts'
-import { checkRequest } from './request.ts'
+import { createPushes } from './pushes.ts'
 
 export interface CallsOptions {
   readonly engine: Engine
@@ -61,7 +60,9 @@ const STOP_MS = 5000
 const LOOK_MS = 50
 
 export function createCalls({ engine, hooks, clock, connectivity, client, claims, say, port, requests, cutOff, leave }: CallsOptions): Calls {
-  const { space, store: { connection, committer } } = engine
+  const { connection, committer } = engine.store
+  const order = createOrder()
+  const pushes = createPushes({ engine, hooks, say, requests, order })
 
   /** An operation whose answer is kept as a receipt. */
   const commit = <T>(id: number, operation: Omit<Operation<T>, 'call'>, reply: (value: T) => unknown = (value) => value): Promise<T> =>
@@ -113,15 +114,7 @@ export function createCalls({ engine, hooks, clock, connectivity, client, claims
   }
 
   const calls: Readonly<Record<Exclude<Method, 'push'>, (call: number, ...args: readonly never[]) => unknown>> = {
-    async pushMany(call, queue: string, given: string | readonly PushInput[]) {
-      limits.checkQueue(queue)
-      const items = read(given)
-      if (items.length > limits.LIMITS.pushMany) throw invalid('items', `may have at most ${limits.LIMITS.pushMany} items (has ${items.length})`)
-      // Of a hole too it is said that it is none.
-      const jobs = Array.from(items, (item, i) => newJob(item, `items[${i}].`))
-      if (jobs.length === 0) return { ms: 0, random: 0, first: 0, count: 0 } satisfies IdRun
-      return store(queue, jobs, [call])
-    },
+    pushMany: pushes.many,
     /** Whose a push would be now. */
     user: (call) => commit(call, { relaxed: true, run: (work) => Promise.resolve({ user: work.meta.user ?? null }) }),
 
@@ -174,8 +167,9 @@ export function createCalls({ engine, hooks, clock, connectivity, client, claims
       const seq = checkedSeq(id)
       const job = await engine.waitFor(id, waiting(call).signal)
       if (job.state === 'completed') return job.result
-      const error = job.attempts?.[job.attempts.length - 1]?.error
-      throw new HoldfastError('INVALID_STATE', job.state === 'cancelled' ? `Job ${id} was cancelled: ${job.reason ?? ''}` : `Job ${id} is dead (${job.reason ?? 'failed'})${error ? `: ${error.message}` : ''}`, { id, seq, state: job.state, reason: job.reason, error })
+      const { state, reason, attempts } = job
+      const error = attempts?.[attempts.length - 1]?.error
+      throw new HoldfastError('INVALID_STATE', `Job ${id} ${state === 'cancelled' ? `was cancelled: ${reason ?? ''}` : `is dead (${reason ?? 'failed'})${error ? `: ${error.message}` : ''}`}`, { id, seq, state, reason, error })
     },
 
     cancel(call, id: string, options: { reason?: string; ifNotStarted?: boolean } = {}) {
@@ -274,76 +268,15 @@ export function createCalls({ engine, hooks, clock, connectivity, client, claims
   async function answer(id: number, method: Exclude<Method, 'push'>, args: readonly unknown[]): Promise<void> {
     let reply: Reply
     try {
-      if (!Object.hasOwn(calls, method)) throw new HoldfastError('VALIDATION', `There is no call named ${String(method)}`)
+      if (!Object.hasOwn(calls, method)) throw invalid(String(method), 'is not a call')
       reply = { value: await calls[method](id, ...args as never[]) }
     } catch (error) { reply = { error: toEnvelope(error) } }
     waits.delete(id)
     say({ t: 'reply', id, reply })
   }
 
-  /** Separate calls, one operation: each is checked by itself, and should the shared commit fail, each is tried by itself. */
-  async function pushes(asked: unknown, ids: readonly number[], items: ReadonlyArray<string | PushInput | FetchInput>): Promise<void> {
-    const refuse = (id: number, error: unknown): void => { say({ t: 'reply', id, reply: { error: toEnvelope(error) } }) }
-    const parts: Array<readonly [queue: string, good: Pushed[]]> = []
-    const open = new Map<string, Pushed[]>()
-    ids.forEach((id, i) => {
-      try {
-        const item = read(items[i])
-        const job = item?.http ? newRequest(item, hooks) : newJob(item, '')
-        const queue = limits.checkQueue(item?.http ? item.options?.queue ?? queueFor(job.binary) : asked)
-        // Its parents may be refused, and what follows it must not come before it.
-        const alone = job.options?.dependsOn !== undefined
-        const good = alone ? undefined : open.get(queue)
-        if (good) { good.push({ id, job }); return }
-        const part = [{ id, job }]
-        parts.push([queue, part])
-        if (alone) open.delete(queue)
-        else open.set(queue, part)
-      } catch (error) { refuse(id, error) }
-    })
-    const storeAll = async (queue: string, part: readonly Pushed[]): Promise<void> => {
-      const calls = part.map(({ id }) => id)
-      say({ t: 'pushed', ids: calls, run: await store(queue, part.map(({ job }) => job), calls) })
-    }
-    const stored: Array<Promise<void>> = []
-    for (const [queue, good] of parts) {
-      stored.push((async () => {
-        try { await storeAll(queue, good) } catch (error) {
-          const alone = good.length > 1 && isHoldfastError(error) && error.code === 'QUOTA'
-          for (const one of good) await (alone ? storeAll(queue, [one]) : Promise.reject(error as Error)).catch((cause: unknown) => { refuse(one.id, cause) })
-        }
-        if (good.some(({ job }) => job.http)) await requests(queue)
-      })())
-      if (looked) await stored.at(-1)
-    }
-    await Promise.all(stored)
-  }
-
-  /** Stores the jobs of these calls if there is room for them. */
-  async function store(queue: string, jobs: readonly NewJob[], ids: readonly number[]): Promise<IdRun> {
-    const bytes = roomOf(jobs)
-    const looking = space.take(bytes)
-    // Waiting for nothing would still let later calls go first.
-    if (looking) { looked = true; await looking }
-    return committer.submit({ ...pushing(queue, jobs, bytes), call: { ids, reply: (value) => value } })
-  }
-
-  /** Calls count in the order in which they are made: behind a push that must look whether there is room they wait. */
-  const steps: Step[] = []
-  let looked = false
-  let held = false
-  function proceed(): void {
-    while (!held) {
-      const step = steps.shift()
-      if (!step) return
-      looked = false
-      const done = step.run()
-      held = looked
-      if (held) void done.finally(() => { held = false; proceed() })
-    }
-  }
-
   function take(list: readonly CallMessage[]): void {
+    const steps: Step[] = []
     let run: { readonly queue: unknown; readonly ids: number[]; readonly items: Array<string | PushInput | FetchInput> } | undefined
     for (const { id, method, args } of list) {
       const [queue, item] = args as [unknown, string | PushInput | FetchInput]
@@ -351,16 +284,15 @@ export function createCalls({ engine, hooks, clock, connectivity, client, claims
       else if (run && run.queue === queue) { run.ids.push(id); run.items.push(item) }
       else {
         const next = run = { queue, ids: [id], items: [item] }
-        steps.push({ run: () => pushes(next.queue, next.ids, next.items) })
+        steps.push({ run: () => pushes.each(next.queue, next.ids, next.items) })
       }
     }
-    proceed()
+    order.begin(steps)
   }
 
   function forget(id: number): void {
     waits.get(id)?.abort(new HoldfastError('TIMEOUT', 'The caller stopped waiting'))
-    const at = steps.findIndex((step) => step.id === id)
-    if (at >= 0) steps.splice(at, 1)
+    order.drop(id)
   }
 
   return { take, process, forget }
@@ -375,40 +307,4 @@ function checkedSeq(id: unknown): number {
 const edited = (data: unknown): { readonly edited?: limits.Size } => {
   if (data === undefined) return {}
   return { edited: limits.checkSize('data', data, limits.LIMITS.data) }
-}
-
-/** About the bytes that jobs take when stored. */
-const roomOf = (jobs: readonly NewJob[]): number => jobs.reduce((sum, { size, binary }) => sum + size + binary + JOB_BYTES, 0)
-const JOB_BYTES = 400
-
-/** What crossed as itself, or as JSON (`textOf`). */
-const read = <T>(given: string | T): T => typeof given === 'string' ? JSON.parse(given) as T : given
-
-/** Parents are looked up by index. */
-const pushing = (queue: string, jobs: readonly NewJob[], bytes: number): Operation<IdRun> => ({
-  needs: [['queues', queue]], grows: true, bytes, run: (work) => operations.push(work, queue, jobs),
-  ...(jobs.some(({ options }) => options?.dependsOn) ? { alone: true } : { rooms: operations.PUSH_ROOMS }),
-})
-
-/** What a call has to do, or several pushes. */
-interface Step { readonly id?: number; run(): Promise<void> }
-
-interface Pushed { readonly id: number; readonly job: NewJob }
-
-function newJob(input: PushInput | undefined, at: string): NewJob {
-  if (typeof input !== 'object' || input === null) throw limits.wrong(at.replace(/\.$/, ''), 'an object with name and data', input)
-  for (const key in input) if (key !== 'name' && key !== 'data' && key !== 'options') throw invalid(`${at}${key}`, 'is not a part of a job: use name, data, options')
-  const { name, data, options } = input
-  limits.checkName(`${at}name`, name, limits.LIMITS.jobName)
-  rules.checkPushOptions(`${at}options`, options)
-  const size = limits.checkSize(`${at}data`, data, limits.LIMITS.data)
-  return { name, data, options: options && present(options), size: size.bytes, binary: size.binary }
-}
-
-function newRequest({ data: given, options, http: input, user }: FetchInput, hooks: readonly HookName[]): NewJob {
-  if (options !== undefined && (typeof options !== 'object' || options === null || Array.isArray(options))) throw limits.wrong('options', 'an object', options)
-  const { queue: _queue, name = 'fetch', idempotency, okStatuses, allowStoredCredentials, fill, ...rest } = options ?? {}
-  const job = newJob({ name, data: undefined, options: rest }, '')
-  const { http, data, size } = checkRequest(input, given, { idempotency, okStatuses, allowStoredCredentials, fill, dependsOn: rest.dependsOn })
-  return { ...job, ...present({ user }), data, size: size.bytes, binary: size.binary, http: hooks.length > 0 ? { ...http, hooks } : http }
 }

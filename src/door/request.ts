@@ -4,7 +4,7 @@ import { isHeaderValue, withoutPlaces } from '../core/fill.ts'
 import { defaultOkStatuses } from '../core/http-answer.ts'
 import type { HttpRequest } from '../core/job.ts'
 import { invalid } from '../core/errors.ts'
-import { byteLength, LIMITS, wrong, type Size } from '../core/limits.ts'
+import { byteLength, checkBytes, LIMITS, wrong, type Size } from '../core/limits.ts'
 import { boolean, integer, listOf, shape, text } from '../core/rules.ts'
 import type { FetchOptions } from '../queue.ts'
 import { checkPlaces, takeRefs, templateOf } from './template.ts'
@@ -52,6 +52,23 @@ function bodyOf({ body }: RequestInput, data: unknown): readonly [HttpRequest['b
   }
 }
 
+/** Those of one name are joined, as in `Headers`; the type of the content is the body's, unless it is given. */
+function checkHeaders(given: RequestInput['headers'], body: HttpRequest['body'], contentType: string | undefined, allowed: boolean): Record<string, string> {
+  const headers: Record<string, string> = {}
+  for (const pair of given) {
+    const [name, value, ...more] = [pair].flat()
+    if (typeof name !== 'string' || more.length > 0 || value === undefined) throw invalid('init.headers', 'must be an object, or a list of [name, value]')
+    const checked = checkHeader(name, value, allowed)
+    const same = Object.keys(headers).find((known) => known.toLowerCase() === name.toLowerCase())
+    headers[same ?? name] = same === undefined ? checked : `${headers[same]}, ${checked}`
+  }
+  const type = Object.keys(headers).find((name) => /^content-type$/i.test(name))
+  if (type !== undefined && body === 'form') throw invalid(`init.headers[${JSON.stringify(type)}]`, 'is set by the browser, which makes up what separates the parts: leave it out')
+  if (type === undefined && contentType !== undefined) headers['content-type'] = contentType
+  checkBytes('init.headers', Object.entries(headers).reduce((sum, pair) => sum + byteLength(pair.join()), 0), LIMITS.headers)
+  return headers
+}
+
 export function checkRequest(input: RequestInput, given: unknown, { idempotency, okStatuses, allowStoredCredentials = false, fill, dependsOn }: RequestOptions): { readonly http: HttpRequest; readonly data: unknown; readonly size: Size } {
   for (const key of input.unknown) throw invalid(`init.${key}`, 'is not an option here: use method, headers, body, json')
   if ((input.credentials ?? 'same-origin') !== 'same-origin') throw invalid('url.credentials', `must be 'same-origin' in a Request (is '${input.credentials}'): cookies go to the own origin only`)
@@ -62,23 +79,11 @@ export function checkRequest(input: RequestInput, given: unknown, { idempotency,
   if (!/^https?:\/\/[^/?#]+/i.test(url)) throw wrong('url', 'an absolute http(s) URL, or relative to a page', url)
   const { username, password } = new URL(url)
   if (username || password) throw invalid('url', 'holds a name and password, which would be stored: send them as a header')
-  if (byteLength(url) > LIMITS.url) throw invalid('url', `must be at most ${LIMITS.url} bytes`, { limit: LIMITS.url, actual: byteLength(url) })
+  checkBytes('url', byteLength(url), LIMITS.url)
   if (typeof method !== 'string' || !TOKEN.test(method) || /^(connect|trace|track)$/i.test(method)) throw wrong('init.method', 'a method that can be sent', method)
   if (body && /^(get|head)$/i.test(method)) throw invalid('init.body', `is not allowed with ${method}`)
   boolean('options.allowStoredCredentials', allowStoredCredentials)
-  const headers: Record<string, string> = {}
-  for (const pair of input.headers) {
-    const [name, value, ...more] = [pair].flat()
-    if (typeof name !== 'string' || more.length > 0 || value === undefined) throw invalid('init.headers', 'must be an object, or a list of [name, value]')
-    const checked = checkHeader(name, value, allowStoredCredentials)
-    const same = Object.keys(headers).find((known) => known.toLowerCase() === name.toLowerCase())
-    headers[same ?? name] = same === undefined ? checked : `${headers[same]}, ${checked}`
-  }
-  const type = Object.keys(headers).find((name) => /^content-type$/i.test(name))
-  if (type !== undefined && body === 'form') throw invalid(`init.headers[${JSON.stringify(type)}]`, 'is set by the browser, which makes up what separates the parts: leave it out')
-  if (type === undefined && contentType !== undefined) headers['content-type'] = contentType
-  const actual = Object.entries(headers).reduce((sum, pair) => sum + byteLength(pair.join()), 0)
-  if (actual > LIMITS.headers) throw invalid('init.headers', `must be at most ${LIMITS.headers} bytes (has ${actual})`, { limit: LIMITS.headers, actual })
+  const headers = checkHeaders(input.headers, body, contentType, allowStoredCredentials)
   if (okStatuses !== undefined) listOf(okStatus)('options.okStatuses', okStatuses)
   const size = checkBody(input.body === 'json' ? 'init.json' : 'init.body', body, given)
   const { data, refs } = body === 'json' && input.refs !== undefined ? takeRefs(given, input.refs, dependsOn) : { data: given, refs: [] }

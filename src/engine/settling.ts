@@ -41,15 +41,17 @@ const refusedByStorage = (error: unknown): boolean => isHoldfastError(error) && 
 /** A handler failed for want of a network, as far as it can tell. What requests can tell they have told. */
 const lacksNetwork = ({ gated, options: { runs } }: ProcessorState, { event }: RunEnding): boolean => gated && runs.kind === 'handlers' && event.type === 'fail' && !event.final && isNetworkError(event.error)
 
+const unstorable = (error: unknown): { readonly unstorable: string } => ({ unstorable: describeError(error).message })
+
 /** A result that is too large becomes a marker: the work was done, so its end must not be lost. */
 function storable(result: unknown): unknown {
-  try { checkSize('result', result, LIMITS.result) } catch (error) { return { unstorable: error instanceof Error ? error.message : String(error) } }
+  try { checkSize('result', result, LIMITS.result) } catch (error) { return unstorable(error) }
   return result
 }
 
 /** The work was done, so its end is stored without what cannot be. */
 const withoutResult = (ending: operations.Ending, error: unknown): operations.Ending =>
-  ending.event.type === 'complete' ? { ...ending, event: { type: 'complete', result: { unstorable: describeError(error).message } } } : ending
+  ending.event.type === 'complete' ? { ...ending, event: { type: 'complete', result: unstorable(error) } } : ending
 
 export function createSettling({ committer, clock, connectivity, network, random, closed, settled, refused }: SettlingOptions): Settling {
   function eventOf(processor: ProcessorState, ending: RunEnding, down: boolean): operations.Ending['event'] {

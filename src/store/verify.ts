@@ -1,132 +1,34 @@
 /** Recounts and cross-checks every room, and repairs what can be. */
-import { isFinal, STATES, type Job, type State } from '../core/job.ts'
-import { laneOf, originOf } from '../core/lane.ts'
+import { isFinal, STATES, type Job } from '../core/job.ts'
+import { laneOf } from '../core/lane.ts'
 import { seqOf } from '../core/seq.ts'
 import type { VerifyReport } from '../queue.ts'
+import { Audit, isUnstarted, type LaneTally } from './audit.ts'
 import type { Committer } from './committer.ts'
 import type { Connection } from './connection.ts'
 import { append, emptyView, PAGE_JOBS, rankOf } from './lane-view.ts'
 import { read } from './reads.ts'
 import { moveKey } from './rooms.ts'
 import { originOfKey } from '../core/credentials.ts'
-import { bucketsOf, newMeta, type GroupRow, type HistoryRow, type LeaseRow, type PageKey, type QueueRow, type Room } from './schema.ts'
+import { bucketsOf, newMeta, type GroupRow, type HistoryRow, type PageKey, type QueueRow, type Room } from './schema.ts'
 import { isApart } from './packing.ts'
 import { isJob, isSound, readable } from './sound.ts'
 import type { Key, Row, Tx } from './tx.ts'
 import { recover } from './verbs/end.ts'
-import { groupOf, isNoted, passTurn, release } from './verbs/groups.ts'
+import { groupOf, passTurn, release } from './verbs/groups.ts'
 import { lookAtParents } from './verbs/parents.ts'
 import { lose } from './verbs/upkeep.ts'
-import { emptyCounts, type Work } from './work.ts'
+import type { Work } from './work.ts'
 
 /** Rows read at once: a few ms, so that a check holds up no push. */
 const CHUNK_ROWS = 64
-const MOST_FAULTS = 100
 const SCANS = 3
 /** What one repair makes fit may show what else is wrong. */
 const REPAIRS = 5
 /** Who holds the jobs of a box that has lost its lease. */
 const NOBODY = ''
 
-type Fix = (work: Work) => void | Promise<void>
 type Ask = <T>(use: (tx: Tx) => Promise<T>) => Promise<T>
-
-interface LaneTally { jobs: number; pages: number; readonly ranks: Set<number>; broken: boolean }
-
-/** What a scan of the whole database adds up to. */
-class Audit {
-  readonly faults: string[] = []
-  count = 0
-  /** Where each job was found first. */
-  readonly places = new Map<number, string>()
-  readonly fixes: Fix[] = []
-  /** Those that move jobs, which is safe only where all else fits. */
-  readonly moves: Fix[] = []
-  readonly lanes = new Map<string, Map<string, LaneTally>>()
-  readonly counts = new Map<string, Record<State, number>>()
-  /** Jobs whose data is kept apart; of those, who has not had it yet. */
-  readonly large = new Set<number>()
-  readonly unread = new Set<number>()
-  /** Who has ended. */
-  readonly final = new Set<number>()
-  /** Those that have parents. */
-  readonly children = new Map<number, Job>()
-  readonly blocked: Job[] = []
-  readonly leases = new Map<number, LeaseRow>()
-  /** The jobs of boxes without a lease. */
-  readonly orphans = new Map<number, readonly Job[]>()
-  readonly history = new Map<number, HistoryRow>()
-  /** Queues that hold requests, and how many requests to each origin are leased. */
-  readonly http = new Set<string>()
-  readonly asked = new Map<string, number>()
-  /** Blocked jobs by queue and group, and who of a group is about to run. */
-  readonly groups = new Map<string, Job[]>()
-  readonly turns = new Map<Job[], number>()
-  /** The groups of those that died. */
-  readonly died = new Map<number, string>()
-  /** Positions that jobs were given with their turn. */
-  readonly noted = new Map<number, number>()
-  /** How many jobs each processor has leased. */
-  readonly leased = new Map<string, number>()
-  last: { readonly page: PageKey; readonly end: number } | undefined
-  hasMeta = false
-  /** The highest number given to a job, position, box or archive. */
-  highest = 0
-
-  wrong(what: string, fix?: Fix): void {
-    this.count++
-    if (this.faults.length < MOST_FAULTS) this.faults.push(what)
-    if (fix) this.fixes.push(fix)
-  }
-
-  misplaced(what: string, fix: Fix): void {
-    this.wrong(what)
-    this.moves.push(fix)
-  }
-
-  /** Notes where a job is; false when it is elsewhere too. */
-  place(job: Job, room: string, state: State): boolean {
-    const other = this.places.get(job.seq)
-    this.highest = Math.max(this.highest, job.seq, job.position)
-    if (other !== undefined) return false
-    this.places.set(job.seq, room)
-    if (job.large) this.large.add(job.seq)
-    if (job.large && isUnstarted(state)) this.unread.add(job.seq)
-    if (isFinal(state)) this.final.add(job.seq)
-    if (job.dependsOn) this.children.set(job.seq, { ...job, state })
-    if (state === 'blocked') this.blocked.push(job)
-    if (job.http) this.http.add(job.queue)
-    if (job.http && state === 'active') this.asked.set(originOf(job.http.url), (this.asked.get(originOf(job.http.url)) ?? 0) + 1)
-    if (job.group !== undefined && (state === 'waiting' || state === 'delayed' || state === 'active')) this.turns.set(this.groupOf(job.queue, groupOf(job)), job.seq)
-    if (job.group !== undefined && state === 'dead') this.died.set(job.seq, JSON.stringify([job.queue, groupOf(job)]))
-    if (isNoted({ ...job, state })) this.noted.set(job.seq, job.position)
-    this.tally(job.queue)[state]++
-    return true
-  }
-
-  tally(queue: string): Record<State, number> {
-    let counts = this.counts.get(queue)
-    if (!counts) this.counts.set(queue, counts = { ...emptyCounts })
-    return counts
-  }
-
-  groupOf(queue: string, group: string): Job[] {
-    const id = JSON.stringify([queue, group])
-    const members = this.groups.get(id) ?? []
-    this.groups.set(id, members)
-    return members
-  }
-
-  lane(queue: string, lane: string): LaneTally {
-    const lanes = this.lanes.get(queue) ?? new Map<string, LaneTally>()
-    this.lanes.set(queue, lanes)
-    const tally = lanes.get(lane) ?? { jobs: 0, pages: 0, ranks: new Set<number>(), broken: false }
-    lanes.set(lane, tally)
-    return tally
-  }
-}
-
-const isUnstarted = (state: State): boolean => state === 'waiting' || state === 'delayed' || state === 'blocked'
 
 /** Rows of a room in order of their keys, a few at a time; `unsound` is told the keys of those that are nothing that belongs there. */
 async function each<R extends Room>(ask: Ask, audit: Audit, room: R, visit: (row: Row<R>, key: Key<R>) => void, unsound = (key: Key<R>): void => { audit.wrong(`${room} ${String(key)} cannot be read`, (work) => { work.delete(room, key) }) }): Promise<void> {

@@ -148,7 +148,7 @@ export async function settleOutcome(work: Work, row: QueueRow, outcome: Outcome)
 /** The error of a failed attempt, or why the result of one that succeeded could not be stored. */
 function errorOf(event: JobEvent): QueueEvent['error'] {
   if (event.type === 'fail') return { name: event.error.name, message: event.error.message }
-  const { unstorable } = Object(event.type === 'complete' ? event.result : undefined) as { readonly unstorable?: unknown }
+  const { unstorable } = Object('result' in event && event.result) as { readonly unstorable?: unknown }
   return typeof unstorable === 'string' ? { name: 'ValidationError', message: unstorable } : undefined
 }
 
