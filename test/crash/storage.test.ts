@@ -14,9 +14,9 @@ beforeAll(async () => { site = await serveTabs() })
 afterAll(async () => { await site.close() })
 
 /** Gone with its test, however that ends. */
-function begin(backend?: Backend): KillableBrowser {
+function begin(backend?: Backend, finished = onTestFinished): KillableBrowser {
   const browser = new KillableBrowser(backend && { backend })
-  onTestFinished(() => browser.dispose())
+  finished(() => browser.dispose())
   return browser
 }
 
@@ -90,8 +90,9 @@ test('a quota that the browser hides: the push that does not fit is refused, not
   console.info(`quota hidden: ${filled.ids.length} pushes of 400 kB into 24 MB, then: ${filled.message}`)
 })
 
-test.for(['sqlite', 'leveldb'] as const)('a quota that is used up to the last kilobytes in %s: what is stored is ended out of the reserve, and pushes go on when it is back', async (backend) => {
-  const browser = begin(backend)
+// Together, since both mostly wait for the browser to look again how much room there is.
+test.concurrent.for(['sqlite', 'leveldb'] as const)('a quota that is used up to the last kilobytes in %s: what is stored is ended out of the reserve, and pushes go on when it is back', async (backend, context) => {
+  const browser = begin(backend, context.onTestFinished)
   const { tab, setQuota } = await limited(browser)
   const reserved = (): Promise<boolean> => tab.realm.evaluate(async ({ queue }) => (await indexedDB.databases()).some(({ name }) => name === `holdfast-reserve:${queue.name}`))
   // The reserve is laid by when a tab has been open for a while.
