@@ -18,10 +18,13 @@ export async function* eventStream(heard: QueueEvent[], woken: (call: () => void
   const stop = stopOf(signal, closed)
   let wake = (): void => {}
   woken(() => { wake() })
-  stop.addEventListener('abort', () => { wake() })
-  while (!stop.aborted) {
-    const event = heard.shift()
-    if (!event) await new Promise<void>((resolve) => { wake = resolve })
-    else if ((queue === undefined || event.queue === queue) && (!types || types.includes(event.type))) yield event
-  }
+  const stopped = (): void => { wake() }
+  stop.addEventListener('abort', stopped)
+  try {
+    while (!stop.aborted) {
+      const event = heard.shift()
+      if (!event) await new Promise<void>((resolve) => { wake = resolve })
+      else if ((queue === undefined || event.queue === queue) && (!types || types.includes(event.type))) yield event
+    }
+  } finally { stop.removeEventListener('abort', stopped) }
 }

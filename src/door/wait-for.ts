@@ -15,10 +15,13 @@ export async function waitUntil(client: Client, id: string, options?: WaitOption
   const stop = stopOf(signal, late.signal)
   stop.throwIfAborted()
   const cancel = timeoutMs === undefined ? undefined : clock.after(timeoutMs, () => { late.abort(new HoldfastError('TIMEOUT', `Nothing within ${timeoutMs} ms`)) })
-  const stopped = new Promise<never>((_resolve, reject) => { stop.addEventListener('abort', () => { reject(stop.reason as Error) }) })
+  // A signal that has listeners lives as long as the caller's does.
+  const heard = new AbortController()
+  const stopped = new Promise<never>((_resolve, reject) => { stop.addEventListener('abort', () => { reject(stop.reason as Error) }, { signal: heard.signal }) })
   const { answer, forget } = client.begin('waitFor', id)
   try { return await Promise.race([answer, stopped]) } finally {
     cancel?.()
+    heard.abort()
     forget()
   }
 }

@@ -58,6 +58,8 @@ export function remote(name: string): Remote {
     if (closed.signal.aborted) return Promise.reject(wasClosed())
     signal?.throwIfAborted()
     const id = ++last
+    // The caller's signal may outlive many calls.
+    const heard = new AbortController()
     return new Promise((resolve, reject) => {
       const call: Call = { method, args, sent: false, resolve, reject }
       calls.set(id, call)
@@ -65,10 +67,10 @@ export function remote(name: string): Remote {
         clearTimeout(call.late)
         if (calls.delete(id)) say({ t: 'forget', id })
         reject(signal.reason as Error)
-      })
+      }, { signal: heard.signal })
       if (port) send(id, call)
       else limit(id, call)
-    })
+    }).finally(() => { heard.abort() })
   }
 
   const listen = (): void => { say({ t: 'listen', on: listeners.size > 0 }) }

@@ -27,15 +27,15 @@ interface Waiter { resolve(job: Job): void; reject(error: Error): void }
 /** `first` is called when somebody waits where nobody did. */
 export function createWaiters(connection: () => Connection, clock: Clock, first: () => void): Waiters {
   const waiters = new Map<string, Set<Waiter>>()
-  const closing = new AbortController()
+  let closed: HoldfastError | undefined
   /** To be looked at, a few together: each look holds up whoever writes. */
   const due = new Set<string>()
   let looking = false
   let stopPolling: (() => void) | undefined
 
-  function wait(id: string, given: AbortSignal): Promise<Job> {
-    const signal = AbortSignal.any([given, closing.signal])
+  function wait(id: string, signal: AbortSignal): Promise<Job> {
     return new Promise<Job>((resolve, reject) => {
+      if (closed) throw closed
       signal.throwIfAborted()
       if (waiters.size === 0) first()
       const set = waiters.get(id) ?? new Set()
@@ -66,10 +66,10 @@ export function createWaiters(connection: () => Connection, clock: Clock, first:
     looking = true
     const began = clock.awake()
     // What cannot be read now is looked at later.
-    while (due.size > 0 && !closing.signal.aborted) await lookAtSome().catch(() => {})
+    while (due.size > 0 && !closed) await lookAtSome().catch(() => {})
     looking = false
     stopPolling?.()
-    stopPolling = waiters.size > 0 && !closing.signal.aborted ? clock.after(Math.max(POLL_MS, REST * (clock.awake() - began)), () => { look() }) : undefined
+    stopPolling = waiters.size > 0 && !closed ? clock.after(Math.max(POLL_MS, REST * (clock.awake() - began)), () => { look() }) : undefined
   }
 
   async function lookAtSome(): Promise<void> {
@@ -93,7 +93,8 @@ export function createWaiters(connection: () => Connection, clock: Clock, first:
     ended(job) { settle(job.id, ({ resolve }) => { resolve(job) }) },
     close() {
       stopPolling?.()
-      closing.abort(new HoldfastError('CLOSED', 'The queue was closed'))
+      const reason = closed = new HoldfastError('CLOSED', 'The queue was closed')
+      for (const id of waiters.keys()) settle(id, ({ reject }) => { reject(reason) })
     },
   }
 }

@@ -1,4 +1,5 @@
 /** The handle in main when its engine page dies (test/electron plays the rest). */
+import { getEventListeners } from 'node:events'
 import { expect, it, onTestFinished, vi } from 'vitest'
 import { remote } from '../../src/electron/remote.ts'
 
@@ -25,4 +26,16 @@ it('a call that the dead engine page had not answered waits 30 s for another one
   far.lost()
   await vi.advanceTimersByTimeAsync(30_001)
   expect(seen).toEqual(['stats done', 'queues WORKER_DIED'])
+})
+
+it('a call that was answered listens to its signal no more', async () => {
+  const far = remote('test')
+  const there = port()
+  far.connect(there)
+  const { signal } = new AbortController()
+  const waited = far.queue.waitFor('a', { signal })
+  expect(getEventListeners(signal, 'abort')).toHaveLength(1)
+  far.hear({ t: 'reply', id: (there.postMessage.mock.calls.at(-1) as [{ id: number }])[0].id, reply: { value: 'done' } })
+  expect(await waited).toBe('done')
+  expect(getEventListeners(signal, 'abort')).toHaveLength(0)
 })
