@@ -151,6 +151,7 @@ export interface QueueEvent {
   readonly runAt?: number
   readonly progress?: number
   readonly message?: string
+  /** Of a failed attempt; of a `completed` job why its result could not be stored. */
   readonly error?: { readonly name: string; readonly message: string }
   readonly reason?: string
   readonly origin?: string

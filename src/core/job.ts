@@ -142,4 +142,6 @@ export interface Job<Data = unknown, Name extends string = string> {
   readonly logs?: readonly LogLine[]
 }
 
+/** No handler has it, and one may get it. */
+export const isUnstarted = (state: State): boolean => state === 'waiting' || state === 'delayed' || state === 'blocked'
 export const isFinal = (state: State): boolean => state === 'completed' || state === 'cancelled' || state === 'dead'

@@ -22,8 +22,11 @@ export function byteLength(text: string): number {
   return bytes
 }
 
-export function checkBytes(field: string, actual: number, limit: number): void {
-  if (actual > limit) throw invalid(field, `must be at most ${limit} bytes (has ${actual})`, { limit, actual })
+export function checkBytes(field: string, actual: number, limit: number, about = ''): void {
+  if (actual > limit) throw invalid(field, `must be at most ${limit} bytes (has ${about}${actual})`, { limit, actual })
+}
+export function checkCount(field: string, actual: number, limit: number): void {
+  if (actual > limit) throw invalid(field, `may have at most ${limit} items (has ${actual})`, { limit, actual })
 }
 
 const NAME = /^[A-Za-z0-9._-]+$/
@@ -32,9 +35,6 @@ export function checkName(field: string, value: unknown, max: number): string {
   if (typeof value !== 'string' || !NAME.test(value)) throw wrong(field, 'a string of one or more of A-Z a-z 0-9 . _ -', value)
   checkBytes(field, value.length, max)
   return value
-}
-export function checkCount(field: string, actual: number, limit: number): void {
-  if (actual > limit) throw invalid(field, `may have at most ${limit} items (has ${actual})`, { limit, actual })
 }
 export const checkQueue = (value: unknown): string => checkName('queue', value, LIMITS.queueName)
 

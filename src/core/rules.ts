@@ -63,7 +63,7 @@ const pushRules = {
   tags: listOf(text(LIMITS.tag), LIMITS.tags), metadata: (field: string, value: unknown) => {
     // It is rewritten with its job at every move, so its binary parts count too.
     const { bytes, binary } = measure(field, value)
-    checkBytes(field, bytes + binary, LIMITS.metadata)
+    checkBytes(field, bytes + binary, LIMITS.metadata, 'about ')
   },
   group: text(LIMITS.group), onGroupDead: oneOf('hold', 'continue'), dependsOn: parents, onParentDead: oneOf('cascade', 'cancel', 'run'), lifo: boolean, keepResult: boolean, removeOnComplete: boolean, removeOnFail: boolean,
 }

@@ -19,8 +19,8 @@ export type JobEvent =
   | { readonly type: 'unblock' }
   /** A parent that it waits for has ended, and not well. */
   | { readonly type: 'orphan'; readonly by: 'death' | 'cancel' }
-  /** `full`: what its children are given, where that is more than is kept. */
-  | { readonly type: 'complete'; readonly result?: unknown; readonly full?: unknown }
+  /** `full`: what its children are given, where that is more than is kept; `unstorable`: why the result is but a marker. */
+  | { readonly type: 'complete'; readonly result?: unknown; readonly full?: unknown; readonly unstorable?: JobError }
   /** `random` in [0, 1) is for the backoff's jitter; `afterMs` overrides the backoff; `final` names why no attempt may follow, `unanswered` that there was no answer to learn from. */
   | { readonly type: 'fail'; readonly error: JobError; readonly owner: string; readonly random: number; readonly afterMs?: number; readonly final?: 'unrecoverable' | 'invalid'; readonly unanswered?: true }
   | { readonly type: 'snooze'; readonly ms: number }

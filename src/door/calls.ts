@@ -169,7 +169,8 @@ export function createCalls({ engine, hooks, clock, connectivity, client, claims
       if (job.state === 'completed') return job.result
       const { state, reason, attempts } = job
       const error = attempts?.[attempts.length - 1]?.error
-      throw new HoldfastError('INVALID_STATE', `Job ${id} ${state === 'cancelled' ? `was cancelled: ${reason ?? ''}` : `is dead (${reason ?? 'failed'})${error ? `: ${error.message}` : ''}`}`, { id, seq, state, reason, error })
+      const how = state === 'cancelled' ? `was cancelled: ${reason ?? ''}` : `is dead (${reason ?? 'failed'})${error ? `: ${error.message}` : ''}`
+      throw new HoldfastError('INVALID_STATE', `Job ${id} ${how}`, { id, seq, state, reason, error })
     },
 
     cancel(call, id: string, options: { reason?: string; ifNotStarted?: boolean } = {}) {
@@ -268,7 +269,7 @@ export function createCalls({ engine, hooks, clock, connectivity, client, claims
   async function answer(id: number, method: Exclude<Method, 'push'>, args: readonly unknown[]): Promise<void> {
     let reply: Reply
     try {
-      if (!Object.hasOwn(calls, method)) throw invalid(String(method), 'is not a call')
+      if (!Object.hasOwn(calls, method)) throw invalid('method', `is not a call: ${String(method)}`)
       reply = { value: await calls[method](id, ...args as never[]) }
     } catch (error) { reply = { error: toEnvelope(error) } }
     waits.delete(id)

@@ -25,11 +25,17 @@ export interface PushesOptions {
 }
 
 export interface Pushes {
-  /** Separate calls, one operation: each is checked by itself, and should the shared commit fail, each is tried by itself. */
+  /** Separate calls, one operation: each is checked by itself, and should there not be room for all, each is tried by itself. */
   each(queue: unknown, ids: readonly number[], items: ReadonlyArray<string | PushInput | FetchInput>): Promise<void>
   /** One call: all or nothing. */
-  many(call: number, queue: string, given: string | readonly PushInput[]): IdRun | Promise<IdRun>
+  many(call: number, queue: string, given: string | readonly PushInput[]): Promise<IdRun>
 }
+
+interface Part { readonly queue: string; readonly good: Array<{ readonly id: number; readonly job: NewJob }> }
+
+const NONE: IdRun = { ms: 0, random: 0, first: 0, count: 0 }
+/** About what a job takes when stored, beside its data. */
+const JOB_BYTES = 400
 
 export function createPushes({ engine: { space, store: { committer } }, hooks, say, requests, order }: PushesOptions): Pushes {
   const refuse = (id: number, error: unknown): void => { say({ t: 'reply', id, reply: { error: toEnvelope(error) } }) }
@@ -87,11 +93,11 @@ export function createPushes({ engine: { space, store: { committer } }, hooks, s
       const stored: Array<Promise<void>> = []
       for (const part of parted(asked, ids, items)) {
         stored.push(storePart(part))
-        if (order.held) await stored.at(-1)
+        if (order.asked) await stored.at(-1)
       }
       await Promise.all(stored)
     },
-    many(call, queue, given) {
+    async many(call, queue, given) {
       limits.checkQueue(queue)
       const items = read(given)
       limits.checkCount('items', items.length, limits.LIMITS.pushMany)
@@ -102,15 +108,8 @@ export function createPushes({ engine: { space, store: { committer } }, hooks, s
   }
 }
 
-const NONE: IdRun = { ms: 0, random: 0, first: 0, count: 0 }
-
-/** What a job takes when stored, beside its data. */
-const JOB_BYTES = 400
-
 /** What crossed as itself, or as JSON (`textOf`). */
 const read = <T>(given: string | T): T => typeof given === 'string' ? JSON.parse(given) as T : given
-
-interface Part { readonly queue: string; readonly good: Array<{ readonly id: number; readonly job: NewJob }> }
 
 function newJob(input: PushInput | undefined, at: string): NewJob {
   if (typeof input !== 'object' || input === null) throw limits.wrong(at.replace(/\.$/, ''), 'an object with name and data', input)

@@ -101,7 +101,7 @@ export function remote(name: string): Remote {
       const plain = headers && [...new Headers(headers as HeadersInit)]
       return await request('fetch', [input instanceof URL ? options?.fill ? withoutPlaces(input.href) : input.href : input, { ...init, ...(plain && { headers: plain }) }, options]) as string
     },
-    waitFor: (id, { signal, ...options } = {}) => request('waitFor', [id, options], signal),
+    waitFor: async (id, { signal, ...options } = {}) => request('waitFor', [id, options], signal),
     async* events(options) {
       const heard: QueueEvent[] = []
       let wake = (): void => {}

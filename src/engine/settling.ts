@@ -4,9 +4,9 @@ import { checkSize, LIMITS } from '../core/limits.ts'
 import { present } from '../core/present.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Connectivity } from '../platform/connectivity.ts'
-import { describeError, isNetworkError } from '../runner/outcome.ts'
+import { isNetworkError, withoutResult } from '../runner/outcome.ts'
 import { keyOf } from '../runner/key.ts'
-import type { Run, RunEnding } from '../runner/runner.ts'
+import type { Result, Run, RunEnding } from '../runner/runner.ts'
 import type { Committer } from '../store/committer.ts'
 import * as operations from '../store/operations.ts'
 import type { NetworkWatch } from './network.ts'
@@ -41,22 +41,16 @@ const refusedByStorage = (error: unknown): boolean => isHoldfastError(error) && 
 /** A handler failed for want of a network, as far as it can tell. What requests can tell they have told. */
 const lacksNetwork = ({ gated, options: { runs } }: ProcessorState, { event }: RunEnding): boolean => gated && runs.kind === 'handlers' && event.type === 'fail' && !event.final && isNetworkError(event.error)
 
-const unstorable = (error: unknown): { readonly unstorable: string } => ({ unstorable: describeError(error).message })
-
-/** A result that is too large becomes a marker: the work was done, so its end must not be lost. */
-function storable(result: unknown): unknown {
-  try { checkSize('result', result, LIMITS.result) } catch (error) { return unstorable(error) }
-  return result
+/** A result that is too large becomes a marker. */
+function storable(event: Extract<Result, { type: 'complete' }>): Extract<Result, { type: 'complete' }> {
+  try { checkSize('result', event.result, LIMITS.result) } catch (error) { return { ...event, ...withoutResult(error) } }
+  return event
 }
-
-/** The work was done, so its end is stored without what cannot be. */
-const withoutResult = (ending: operations.Ending, error: unknown): operations.Ending =>
-  ending.event.type === 'complete' ? { ...ending, event: { type: 'complete', result: unstorable(error) } } : ending
 
 export function createSettling({ committer, clock, connectivity, network, random, closed, settled, refused }: SettlingOptions): Settling {
   function eventOf(processor: ProcessorState, ending: RunEnding, down: boolean): operations.Ending['event'] {
     const { event } = ending
-    if (event.type === 'complete') return event.result === undefined ? event : { ...event, result: storable(event.result) }
+    if (event.type === 'complete') return event.result === undefined ? event : storable(event)
     if (event.type !== 'fail') return event
     if (down && lacksNetwork(processor, ending)) return { type: 'release' }
     return { ...event, owner: processor.options.owner, random: random() }
@@ -78,7 +72,7 @@ export function createSettling({ committer, clock, connectivity, network, random
       if (closed() || (isHoldfastError(error) && error.code === 'CLOSED')) return
       // One that cannot be stored must not hold up the others.
       if (endings.length > 1 && refusedByStorage(error)) for (const one of endings) commit(processor, [one], [keyOf(one.token, one.seq)])
-      else clock.after(RETRY_SETTLE_MS, () => { commit(processor, refusedByStorage(error) ? endings.map((one) => withoutResult(one, error)) : endings, keys) })
+      else clock.after(RETRY_SETTLE_MS, () => { commit(processor, refusedByStorage(error) ? endings.map((one) => one.event.type === 'complete' ? { ...one, event: withoutResult(error) } : one) : endings, keys) })
     })
   }
 

@@ -12,7 +12,7 @@ const REST = 9
 
 export interface Waiters {
   readonly any: boolean
-  /** Resolves with the job once it is final. */
+  /** Resolves with the job once it is final. The signal is this call's own: it is listened to for as long as it lives. */
   wait(id: string, signal: AbortSignal): Promise<Job>
   /** It is final. */
   ended(job: Job): void
@@ -93,7 +93,8 @@ export function createWaiters(connection: () => Connection, clock: Clock, first:
     ended(job) { settle(job.id, ({ resolve }) => { resolve(job) }) },
     close() {
       stopPolling?.()
-      const reason = closed = new HoldfastError('CLOSED', 'The queue was closed')
+      const reason = new HoldfastError('CLOSED', 'The queue was closed')
+      closed = reason
       for (const id of waiters.keys()) settle(id, ({ reject }) => { reject(reason) })
     },
   }

@@ -1,10 +1,10 @@
 /** A user's handler as an attempt: what it is given, and what its end means. */
 import { copyOf } from '../core/uncloneable.ts'
-import type { HoldfastError } from '../core/errors.ts'
-import { cut, LIMITS } from '../core/limits.ts'
+import { HoldfastError } from '../core/errors.ts'
+import { checkSize, cut, LIMITS } from '../core/limits.ts'
 import { checkPercent, checkStep } from '../core/rules.ts'
 import type { Context, Handler } from '../queue.ts'
-import { describeError } from './outcome.ts'
+import { describeError, withoutResult } from './outcome.ts'
 import type { Attempt, Execute, Result } from './runner.ts'
 
 export function handlerAttempt(handlerOf: (name: string) => Handler<never> | undefined): Execute {
@@ -49,7 +49,9 @@ class HandlerContext implements Context {
     // Called again before it has ended, it is still one step.
     const running = this.#running.get(name) ?? (async () => {
       const value = await fn()
-      const stored = storable(value, 'step')
+      const made = copyOf('step', value, structuredClone)
+      const stored = 'copy' in made ? made.copy : { unstorable: made.wrong }
+      checkSize('step', stored, LIMITS.result)
       await host.storeStep(key, name, stored)
       done[name] = stored
       return value
@@ -59,12 +61,10 @@ class HandlerContext implements Context {
   }
 }
 
-const completed = (value: unknown): Result => value === undefined ? { type: 'complete' } : { type: 'complete', result: storable(value, 'result') }
-
-/** A copy that can be stored, or a marker that says why there is none: the work was done, so its end must not be lost. */
-function storable(value: unknown, field: string): unknown {
-  const made = copyOf(field, value, structuredClone)
-  return 'copy' in made ? made.copy : { unstorable: made.wrong }
+function completed(value: unknown): Result {
+  if (value === undefined) return { type: 'complete' }
+  const made = copyOf('result', value, structuredClone)
+  return 'copy' in made ? { type: 'complete', result: made.copy } : withoutResult(new HoldfastError('VALIDATION', made.wrong))
 }
 
 const LONGEST_MS = 100 * 365 * 86_400_000

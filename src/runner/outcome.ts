@@ -2,6 +2,7 @@
 import { UNREADABLE } from '../core/envelope.ts'
 import type { JobError } from '../core/job.ts'
 import { cut, LIMITS } from '../core/limits.ts'
+import type { Result } from './runner.ts'
 
 export function describeError(error: unknown): JobError {
   try { return describe(error) } catch { return { name: 'Error', message: UNREADABLE } }
@@ -10,6 +11,12 @@ export function describeError(error: unknown): JobError {
 function describe(error: unknown): JobError {
   if (!isErrorLike(error)) return { name: 'Error', message: cut(textOf(error), LIMITS.errorText) }
   return { name: error.name, message: cut(error.message, LIMITS.errorText), ...(error.stack ? { stack: cut(error.stack, LIMITS.errorText) } : {}) }
+}
+
+/** The end of an attempt whose result cannot be stored: the work was done, so its end must not be lost. */
+export function withoutResult(error: unknown): Extract<Result, { type: 'complete' }> {
+  const unstorable = describeError(error)
+  return { type: 'complete', result: { unstorable: unstorable.message }, unstorable }
 }
 
 /** An error that was copied from another realm may have lost its class. */

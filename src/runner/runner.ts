@@ -12,7 +12,8 @@ export interface Run { readonly box: number; readonly token: string; readonly jo
 
 /** How an attempt ended, before the engine adds what only it knows. */
 export type Result =
-  | { readonly type: 'complete'; readonly result?: unknown; readonly full?: unknown }
+  /** `unstorable`: why the result is but a marker. */
+  | { readonly type: 'complete'; readonly result?: unknown; readonly full?: unknown; readonly unstorable?: JobError }
   | { readonly type: 'fail'; readonly error: JobError; readonly afterMs?: number; readonly final?: 'unrecoverable' | 'invalid'; readonly unanswered?: true }
   | { readonly type: 'snooze'; readonly ms: number }
   | { readonly type: 'release'; readonly unanswered?: true }

@@ -1,5 +1,5 @@
 /** What a look at the whole database adds up to: where each job is, what is wrong, and how to mend it. */
-import { isFinal, type Job, type State } from '../core/job.ts'
+import { isFinal, isUnstarted, type Job, type State } from '../core/job.ts'
 import { originOf } from '../core/lane.ts'
 import type { HistoryRow, LeaseRow, PageKey } from './schema.ts'
 import { groupOf, isNoted } from './verbs/groups.ts'
@@ -74,7 +74,7 @@ export class Audit {
     if (state === 'blocked') this.blocked.push(job)
     if (job.http) this.http.add(job.queue)
     if (job.http && state === 'active') this.asked.set(originOf(job.http.url), (this.asked.get(originOf(job.http.url)) ?? 0) + 1)
-    if (job.group !== undefined && (state === 'waiting' || state === 'delayed' || state === 'active')) this.turns.set(this.groupOf(job.queue, groupOf(job)), job.seq)
+    if (job.group !== undefined && (state === 'waiting' || state === 'delayed' || state === 'active')) this.turns.set(this.group(job.queue, groupOf(job)), job.seq)
     if (job.group !== undefined && state === 'dead') this.died.set(job.seq, JSON.stringify([job.queue, groupOf(job)]))
     if (isNoted({ ...job, state })) this.noted.set(job.seq, job.position)
     this.tally(job.queue)[state]++
@@ -87,7 +87,7 @@ export class Audit {
     return counts
   }
 
-  groupOf(queue: string, group: string): Job[] {
+  group(queue: string, group: string): Job[] {
     const id = JSON.stringify([queue, group])
     const members = this.groups.get(id) ?? []
     this.groups.set(id, members)
@@ -102,5 +102,3 @@ export class Audit {
     return tally
   }
 }
-
-export const isUnstarted = (state: State): boolean => state === 'waiting' || state === 'delayed' || state === 'blocked'

@@ -1,9 +1,9 @@
 /** Recounts and cross-checks every room, and repairs what can be. */
-import { isFinal, STATES, type Job } from '../core/job.ts'
+import { isFinal, isUnstarted, STATES, type Job } from '../core/job.ts'
 import { laneOf } from '../core/lane.ts'
 import { seqOf } from '../core/seq.ts'
 import type { VerifyReport } from '../queue.ts'
-import { Audit, isUnstarted, type LaneTally } from './audit.ts'
+import { Audit, type LaneTally } from './audit.ts'
 import type { Committer } from './committer.ts'
 import type { Connection } from './connection.ts'
 import { append, emptyView, PAGE_JOBS, rankOf } from './lane-view.ts'
@@ -99,7 +99,7 @@ function checkArchive(audit: Audit, order: number, jobs: readonly Job[]): void {
 
 function checkSingle(audit: Audit, room: 'dead' | 'delayed' | 'blocked', job: Job): void {
   if (!audit.place(job, room, room)) { audit.wrong(`job ${job.seq} is in ${room} and in ${audit.places.get(job.seq)}`, (work) => { work.delete(room, job.seq) }); return }
-  if (room === 'blocked' && job.group !== undefined) audit.groupOf(job.queue, groupOf(job)).push(job)
+  if (room === 'blocked' && job.group !== undefined) audit.group(job.queue, groupOf(job)).push(job)
   if (job.state !== room) audit.wrong(`job ${job.seq} is in ${room}, and ${job.state}`, (work) => { work.put(room, job.seq, { ...job, state: room }) })
 }
 
@@ -185,7 +185,7 @@ async function checkGroups(ask: Ask, audit: Audit): Promise<void> {
   const moves = new Map<number, number>()
   await each(ask, audit, 'groups', (row) => {
     if (row.queue === '') { moves.set(row.position, row.seq); return }
-    const members = audit.groupOf(row.queue, row.group)
+    const members = audit.group(row.queue, row.group)
     const rows = stored.get(members)
     if (rows) rows.push(row)
     else stored.set(members, [row])

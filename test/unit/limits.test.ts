@@ -214,7 +214,7 @@ describe('a handler’s result', () => {
     expect(endOf(result)).toEqual({ event: { type: 'complete', result: { sent: true } } })
     expect((endOf(result) as { event: { result: unknown } }).event.result).not.toBe(result)
   })
-  it('that cannot be cloned becomes a marker that says why', () => { expect(endOf({ close() {} })).toEqual({ event: { type: 'complete', result: { unstorable: 'result.close is a function' } } }) })
+  it('that cannot be cloned becomes a marker that says why', () => { expect(endOf({ close() {} })).toMatchObject({ event: { type: 'complete', result: { unstorable: 'result.close is a function' }, unstorable: { name: 'ValidationError', message: 'result.close is a function' } } }) })
 })
 
 describe('what a handler throws', () => {

@@ -1,9 +1,11 @@
 /** Who has waited is forgotten: an app may wait for every job of a long day. */
+import { getEventListeners } from 'node:events'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { expect, it } from 'vitest'
 import type { Job } from '../../src/core/job.ts'
 import type { Client } from '../../src/door/client.ts'
+import { eventStream } from '../../src/door/event-stream.ts'
 import { waitUntil } from '../../src/door/wait-for.ts'
 import { createWaiters } from '../../src/engine/waiters.ts'
 import { systemClock } from '../../src/platform/clock.ts'
@@ -51,4 +53,14 @@ it('a page lets go of a result, though the signal that was given for it lives on
   const client = { begin: () => ({ answer: Promise.resolve({ the: 'result' }), forget() {} }) } as unknown as Client
   expect(await letsGo(async () => await waitUntil(client, 'a', { signal, timeoutMs: 60_000 }) as object)).toBe(true)
   expect(signal.aborted).toBe(false)
+})
+
+it('a stream of events that was left listens no more', async () => {
+  const { signal: closed } = new AbortController()
+  for await (const { type } of eventStream([{ type: 'online', at: 0 }], () => {}, closed)) {
+    expect(type).toBe('online')
+    expect(getEventListeners(closed, 'abort')).toHaveLength(1)
+    break
+  }
+  expect(getEventListeners(closed, 'abort')).toHaveLength(0)
 })

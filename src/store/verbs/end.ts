@@ -5,7 +5,6 @@ import { isFinal, type Job, type State } from '../../core/job.ts'
 import { originOf } from '../../core/lane.ts'
 import { present } from '../../core/present.ts'
 import { invalidState, transition, type JobEvent, type Outcome } from '../../core/transition.ts'
-import type { QueueEvent } from '../../queue.ts'
 import { boxOf, enter, eventOf, forget, forgetSteps, noteExpiry, putBack, store, withLease, withReport } from '../rooms.ts'
 import { lean } from '../packing.ts'
 import type { LeaseRow, QueueRow, Report } from '../schema.ts'
@@ -145,16 +144,10 @@ export async function settleOutcome(work: Work, row: QueueRow, outcome: Outcome)
   return isFinal(outcome.job.state) ? leaveGroup(work, entered, outcome.job) : entered
 }
 
-/** The error of a failed attempt, or why the result of one that succeeded could not be stored. */
-function errorOf(event: JobEvent): QueueEvent['error'] {
-  if (event.type === 'fail') return { name: event.error.name, message: event.error.message }
-  const { unstorable } = Object('result' in event && event.result) as { readonly unstorable?: unknown }
-  return typeof unstorable === 'string' ? { name: 'ValidationError', message: unstorable } : undefined
-}
-
 function announce(work: Work, job: Job, event: JobEvent): void {
   const { reason, runAt } = job
-  const error = errorOf(event)
+  const told = event.type === 'fail' ? event.error : event.type === 'complete' && job.state === 'completed' ? event.unstorable : undefined
+  const error = told && { name: told.name, message: told.message }
   if (isFinal(job.state)) work.emit(eventOf(job.state), job, { reason, error })
   else if (event.type === 'fail') work.emit('retrying', job, { runAt, error })
   else work.emit(event.type === 'stall' ? 'stalled' : 'released', job, { runAt })

@@ -1,6 +1,5 @@
 /** Holding: heartbeats, reports and steps of leased jobs. */
 import { HoldfastError } from '../../core/errors.ts'
-import { checkSize, LIMITS } from '../../core/limits.ts'
 import { present } from '../../core/present.ts'
 import { boxOf } from '../rooms.ts'
 import type { LeaseRow, Report } from '../schema.ts'
@@ -33,7 +32,6 @@ export async function report(work: Work, held: Held, { progress, message, logs }
 }
 
 export async function storeStep(work: Work, held: Held, name: string, value: unknown): Promise<void> {
-  checkSize('step', value, LIMITS.result)
   const lease = await proven(work, held)
   work.put('steps', [held.seq, name], { seq: held.seq, name, value })
   if (!lease.steps?.includes(held.seq)) work.put('leases', held.box, { ...lease, steps: [...(lease.steps ?? []), held.seq] })
