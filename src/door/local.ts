@@ -62,9 +62,9 @@ export function createLocal(engine: Engine, owner: string, clock: Clock, connect
       if (stopped || sending.has(queue)) return
       sending.add(queue)
       // Asked again by and by.
-      await process(queue, `${owner}:${queue}`, queue === UPLOAD_QUEUE ? UPLOAD_CONCURRENCY : HTTP_CONCURRENCY, { kind: 'requests', hooks: hooks.names }, attempt).catch(() => { sending.delete(queue) })
+      await process(queue, `http:${queue}`, queue === UPLOAD_QUEUE ? UPLOAD_CONCURRENCY : HTTP_CONCURRENCY, { kind: 'requests', hooks: hooks.names }, attempt).catch(() => { sending.delete(queue) })
     },
-    serve: ({ queue, names, execute, concurrency }) => process(queue, `${owner}:${queue}:served`, concurrency, present({ kind: 'handlers' as const, names }), execute),
+    serve: ({ queue, names, execute, concurrency }) => process(queue, `served:${queue}`, concurrency, present({ kind: 'handlers' as const, names }), execute),
     stop(reason) {
       stopped = true
       for (const runner of runners.values()) for (const key of runner.keys()) runner.abort(key, reason)

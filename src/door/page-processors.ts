@@ -40,10 +40,11 @@ const NOTHING: Held = { box: -1, token: '', seq: -1 }
 /** `say` is dropped while there is no worker: what must not be lost is said again. */
 export function pageProcessors(request: (method: Method, args: readonly unknown[]) => Promise<unknown>, say: (message: ToHost) => void): PageProcessors {
   const processors = new Map<string, PageProcessor>()
+  let last = 0
 
   async function process(name: string, handlers: Handlers, given: ProcessOptions = {}): Promise<Processor> {
     const [queue, options] = [snapshot('queue', name), snapshot('options', given)]
-    const id = crypto.randomUUID()
+    const id = String(++last)
     const table = handlerTable(handlers)
     const unsettled = new Map<string, RunEnding>()
     const held = new Map<string, Held>()

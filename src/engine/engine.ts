@@ -211,14 +211,14 @@ export function createEngine(options: EngineOptions): Engine {
 
   function pump(processor: ProcessorState): void {
     if (closed || suspended) { settleIdle(processor); return }
-    const { options: { id, queue, owner, runs, concurrency, port } } = processor
+    const { share, options: { queue, owner, runs, concurrency, port } } = processor
     const count = processor.wanted
     if (count <= 0) { yieldShare(processor); settleIdle(processor); return }
     processor.claiming = true
     const { wakes } = processor
     const request: operations.ClaimRequest = {
       queue, owner, leaseMs: LEASE_MS, online: connectivity.online, count,
-      processor: { id, want: concurrency, running: processor.running, runs },
+      processor: { id: share, want: concurrency, running: processor.running, runs },
     }
     committer.submit({ needs: [['queues', queue]], rooms: operations.RUN_ROOMS, run: (work) => operations.claim(work, request) }).then(({ has, hungry, gated, box, token: proof, jobs }) => {
       processor.gated = gated
@@ -246,9 +246,9 @@ export function createEngine(options: EngineOptions): Engine {
 
   /** Takes what was claimed for it and never came here: by a former engine of this page, which may still be running it, or by a claim whose answer was lost. */
   async function adoptLeases(processor: ProcessorState): Promise<void> {
-    const { id, owner, port } = processor.options
+    const { share, options: { owner, port } } = processor
     for (const lease of await readLeases(connection, owner)) {
-      if (lease.processor !== id || processor.known.has(lease.token)) continue
+      if (lease.processor !== share || processor.known.has(lease.token)) continue
       const jobs = await readBox(connection, lease)
       processor.has = Math.max(1, processor.has)
       port.run(processor.has, processor.hold(lease.box, lease.token, jobs))
@@ -271,7 +271,7 @@ export function createEngine(options: EngineOptions): Engine {
   function yieldShare(processor: ProcessorState): void {
     if (!processor.paused || processor.has === 0 || processor.held.size > 0 || processor.claiming) return
     processor.has = 0
-    committer.submit({ run: (work) => operations.yieldShare(work, processor.options.queue, processor.options.id) }).catch(() => {})
+    committer.submit({ run: (work) => operations.yieldShare(work, processor.options.queue, processor.share) }).catch(() => {})
   }
 
   function settleIdle(processor: ProcessorState): void {
@@ -313,7 +313,7 @@ export function createEngine(options: EngineOptions): Engine {
     if (asked.length === 0) return
     const [leases, meta] = await Promise.all([readLeases(connection, owner), readMeta(connection)])
     for (const { processor, keys, tokens } of asked) {
-      const mine = leases.filter(({ processor: id }) => id === processor.options.id)
+      const mine = leases.filter((lease) => lease.processor === processor.share)
       for (const key of keys) checkRun(processor, key, mine, meta?.user)
       // A claim that was applied though its answer was lost.
       if (!processor.claiming && mine.some(({ token: proof }) => !processor.known.has(proof))) { processor.claiming = true; claimAgain(processor) }
@@ -348,7 +348,7 @@ export function createEngine(options: EngineOptions): Engine {
       const { id, queue, owner, runs, concurrency } = processorOptions
       if (processors.has(id)) return
       const processor = new ProcessorState(processorOptions)
-      processor.has = await committer.submit({ needs: [['queues', queue]], run: (work) => operations.register(work, queue, id, runs.kind === 'requests' ? undefined : concurrency) })
+      processor.has = await committer.submit({ needs: [['queues', queue]], run: (work) => operations.register(work, queue, processor.share, runs.kind === 'requests' ? undefined : concurrency) })
       await adoptLeases(processor)
       // Only now may anything else be claimed for it.
       processors.set(id, processor)
@@ -373,7 +373,7 @@ export function createEngine(options: EngineOptions): Engine {
       processor.options.port.giveBack()
       await idle(processor)
       processors.delete(id)
-      await committer.submit({ run: (work) => operations.unregister(work, processor.options.queue, id) })
+      await committer.submit({ run: (work) => operations.unregister(work, processor.options.queue, processor.share) })
     },
 
     ended,
@@ -419,7 +419,7 @@ export function createEngine(options: EngineOptions): Engine {
       waiters.close()
       await committer.idle()
       // What still runs keeps its place until its owner ends.
-      for (const { held, options: { id, queue } } of processors.values()) if (held.size === 0) committer.submit({ run: (work) => operations.unregister(work, queue, id) }).catch(() => {})
+      for (const { held, share, options: { queue } } of processors.values()) if (held.size === 0) committer.submit({ run: (work) => operations.unregister(work, queue, share) }).catch(() => {})
       await committer.idle()
       news.close()
       connectivity.close()

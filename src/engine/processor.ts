@@ -15,6 +15,7 @@ export interface Port {
 }
 
 export interface ProcessorOptions {
+  /** Unique in this realm. */
   readonly id: string
   readonly queue: string
   /** Whose lock says that the handlers still live. */
@@ -50,7 +51,12 @@ export class ProcessorState {
   paused: boolean
   stopped = false
   #averageMs: number | undefined
-  constructor(readonly options: ProcessorOptions) { this.paused = options.paused === true }
+  /** Its name in the database. A page that lost its lock goes on as another owner: what it had leased before is counted apart, and recovered apart. */
+  readonly share: string
+  constructor(readonly options: ProcessorOptions) {
+    this.paused = options.paused === true
+    this.share = `${options.owner} ${options.id}`
+  }
 
   /** There may be more to claim. */
   wake(): void {
