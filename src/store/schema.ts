@@ -7,9 +7,9 @@ import { HoldfastError } from '../core/errors.ts'
 import type { HttpRequest, Job, LogLine } from '../core/job.ts'
 import { Tx } from './tx.ts'
 
-export const VERSION = 3
-/** What is older knows nothing of parents: it would end them and leave their children blocked. */
-const NEEDS = 3
+export const VERSION = 4
+/** What is older does not look for a queue's row in the meta row. */
+const NEEDS = 4
 
 /** A run of waiting jobs of one lane and priority, in order of position. Pages of one (lane, priority) never overlap. */
 export interface PageRow {
@@ -115,6 +115,8 @@ export interface MetaRow {
   readonly version: number
   /** The receipt of whoever committed last: in this row, which every commit writes anyway, it costs none of its own. */
   readonly receipt?: ReceiptRow
+  /** The row of the queue that was written last, for the same reason; in its own room there is an older one, or none. */
+  readonly queue?: QueueRow
   /** The room kept for the ends of stored jobs; absent: not yet taken. Once it is spent, pushes are refused until it is kept again. */
   readonly reserve?: 'kept' | 'spent'
   /** Whose queue it is now. */

@@ -29,7 +29,7 @@ const SHAPES: { readonly [R in Room]?: Check } = {
   groups: shape({ seq: number }), parents: shape({ parent: number }),
   queues: shape({ counts: shape(Object.fromEntries(STATES.map((state) => [state, number]))), lanes: mapOf(shape({ jobs: number, pages: number, ranks: listOf(number) })), settings: object, processors: mapOf(shape({ owner: text, has: number, leased: number })) }),
   origins: shape({ failures: number, retryAt: number, out: number }), credentials: shape({ state: text }),
-  meta: shape({ generation: text, next: number, lastMs: number, version: number }),
+  meta: shape({ generation: text, next: number, lastMs: number, version: number, queue: perhaps(shape({ queue: text })) }),
 }
 
 export const isSound = <R extends Room>(room: R, row: Row<R> | undefined): row is Row<R> => SHAPES[room]?.(row) ?? row !== undefined
@@ -41,7 +41,7 @@ function unpackAnyway<T>(row: T): T | undefined {
 /** Rows as far as they can be read: of one that cannot, only the key. */
 export async function readable<R extends Room>(tx: Tx, room: R, range: IDBKeyRange | null, count?: number): Promise<Array<{ readonly key: Key<R>; readonly row: Row<R> | undefined }>> {
   const keys = await tx.keys(room, range, count)
-  const all = keys.some((key) => tx.avoided.has(idOf(room, key))) ? undefined : await askAnyway<Array<Row<R>>>(tx.raw.objectStore(room).getAll(range, count))
+  const all = room === 'queues' ? { result: await tx.all(room, range, count) } : keys.some((key) => tx.avoided.has(idOf(room, key))) ? undefined : await askAnyway<Array<Row<R>>>(tx.raw.objectStore(room).getAll(range, count))
   const rows = all?.result ?? await Promise.all(keys.map((key) => tx.unlessLost(room, key)))
   return keys.map((key, i) => ({ key, row: unpackAnyway(rows[i]) }))
 }

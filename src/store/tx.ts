@@ -1,6 +1,6 @@
 /** A transaction with typed rooms, whose requests are promises. */
 import { unpack } from './packing.ts'
-import type { Room, Schema } from './schema.ts'
+import type { MetaRow, QueueRow, Room, Schema } from './schema.ts'
 
 export type Key<R extends Room> = Schema[R]['key']
 export type Row<R extends Room> = Schema[R]['value']
@@ -47,8 +47,22 @@ export class Tx {
   /** Undoes it, unless it has ended by itself or is on its way to. */
   abort(): void { try { this.raw.abort() } catch { /* so it has */ } }
 
-  get<R extends Room>(room: R, key: Key<R>): Promise<Row<R> | undefined> {
-    return APART.has(room) ? this.unlessLost(room, key).then(unpack) : ask<Row<R> | undefined>(this.raw.objectStore(room).get(key)).then(unpack)
+  async get<R extends Room>(room: R, key: Key<R>): Promise<Row<R> | undefined> {
+    if (room === 'meta') return this.#readMeta()
+    const row = APART.has(room) ? this.unlessLost(room, key) : ask<Row<R> | undefined>(this.raw.objectStore(room).get(key))
+    if (room !== 'queues') return unpack(await row)
+    const [older, last] = await Promise.all([row, this.#lastQueue(key)])
+    return last ?? older
+  }
+
+  #meta: Promise<MetaRow | undefined> | undefined
+  /** Once is enough: it is written last. */
+  #readMeta(): Promise<MetaRow | undefined> { return this.#meta ??= ask<MetaRow | undefined>(this.raw.objectStore('meta').get('main')) }
+
+  /** The queue's row that lies in the meta row, if it is asked for: it is newer than the one in its room. */
+  async #lastQueue(range: Query): Promise<QueueRow | undefined> {
+    const last = (await this.#readMeta())?.queue
+    return last?.queue !== undefined && (range === null || range === last.queue || (range instanceof IDBKeyRange && range.includes(last.queue))) ? last : undefined
   }
 
   /** As it is stored. */
@@ -60,18 +74,30 @@ export class Tx {
     return found?.result
   }
 
-  all<R extends Room>(room: R, range: Query = null, count?: number): Promise<Array<Row<R>>> { return ask<Array<Row<R>>>(this.raw.objectStore(room).getAll(range, count)).then((rows) => rows.map(unpack)) }
+  async all<R extends Room>(room: R, range: Query = null, count?: number): Promise<Array<Row<R>>> {
+    const [rows, last] = await Promise.all([ask<Array<Row<R>>>(this.raw.objectStore(room).getAll(range, count)), room === 'queues' ? this.#lastQueue(range) : undefined])
+    return last ? among(rows as QueueRow[], last, ({ queue }) => queue, count) as Array<Row<R>> : rows.map(unpack)
+  }
 
   allBy<R extends Room>(room: R, index: Index<R>, range: Query = null, count?: number): Promise<Array<Row<R>>> { return ask(this.raw.objectStore(room).index(index).getAll(range, count)) }
 
   /** The keys of rows that an index finds. */
   keysBy<R extends Room>(room: R, index: Index<R>, range: Query = null, count?: number): Promise<Array<Key<R>>> { return ask(this.raw.objectStore(room).index(index).getAllKeys(range, count) as IDBRequest<Array<Key<R>>>) }
 
-  keys<R extends Room>(room: R, range: Query = null, count?: number): Promise<Array<Key<R>>> { return ask(this.raw.objectStore(room).getAllKeys(range, count) as IDBRequest<Array<Key<R>>>) }
+  async keys<R extends Room>(room: R, range: Query = null, count?: number): Promise<Array<Key<R>>> {
+    const [keys, last] = await Promise.all([ask(this.raw.objectStore(room).getAllKeys(range, count) as IDBRequest<Array<Key<R>>>), room === 'queues' ? this.#lastQueue(range) : undefined])
+    return last ? among(keys as string[], last.queue, (key) => key, count) as Array<Key<R>> : keys
+  }
 
   /** Rows from the last to the first. */
   async *backwards<R extends Room>(room: R, range: IDBKeyRange): AsyncGenerator<{ readonly key: Key<R>; readonly row: Row<R> }> {
     const request = this.raw.objectStore(room).openCursor(range, 'prev')
     for (let cursor = await ask(request); cursor; cursor.continue(), cursor = await ask(request)) yield { key: cursor.key as Key<R>, row: unpack(cursor.value as Row<R>) }
   }
+}
+
+/** With the last one at its place, for the older one of its key. */
+function among<T>(all: readonly T[], last: T, keyOf: (one: T) => string, count?: number): T[] {
+  const key = keyOf(last)
+  return [...all.filter((one) => keyOf(one) < key), last, ...all.filter((one) => keyOf(one) > key)].slice(0, count)
 }

@@ -287,6 +287,17 @@ export class Work {
     return meta?.version === version && meta.generation === generation
   }
 
+  /** Of the queues that were changed one stays in the meta row, and needs no write of its own; the one that was there goes to its room. */
+  #lastQueue(): Pick<MetaRow, 'queue'> {
+    const changed = [...this.#rows.values()].filter(({ room, dirty }) => room === 'queues' && dirty)
+    const [stays] = changed
+    if (!stays) return {}
+    this.#rows.set(idOf('queues', stays.key), { ...stays, dirty: false })
+    const { queue: last } = this.meta
+    if (last && !changed.some(({ key }) => key === last.queue)) this.put('queues', last.queue, last)
+    return { queue: stays.row as QueueRow }
+  }
+
   /**
    * Issues all writes: deletes first, so that a page may take a key that was freed. A write that fails aborts the transaction, and is reported there.
    * `receipt` is by what it will be known.
@@ -298,7 +309,7 @@ export class Work {
     if (!changed) return
     const { receipt: last } = this.meta
     if (last && last.client !== receipt.client) this.put('receipts', last.client, last)
-    this.put('meta', 'main', { ...this.meta, version: this.#version + 1, receipt })
+    this.put('meta', 'main', { ...this.meta, ...this.#lastQueue(), version: this.#version + 1, receipt })
     // Thousands of small writes: a promise for each would cost more than the write.
     const tx = this.#tx.raw
     const plans = [...this.#views.values()].filter(({ dirty }) => dirty).map(({ view }) => ({ view, ...changes(view) }))

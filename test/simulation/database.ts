@@ -6,7 +6,7 @@ import 'fake-indexeddb/auto'
 import { IDBFactory as FakeFactory } from 'fake-indexeddb'
 import { unpack } from '../../src/store/packing.ts'
 import { ROOMS } from '../../src/store/schema.ts'
-import type { Stored } from '../unit/support/database.ts'
+import { withLastQueue, type Stored } from '../unit/support/database.ts'
 import type { Realm, World } from './world.ts'
 
 /** `late`: heard of after so many ms. `never`: the transaction hangs until the browser gives it up. */
@@ -69,10 +69,10 @@ export class Database {
   /** All rows as they are now, by reference: not to be changed. */
   rows(): Stored {
     const base = this.#base
-    return Object.fromEntries(ROOMS.map((room) => {
+    return withLastQueue(Object.fromEntries(ROOMS.map((room) => {
       const records = [...base?.rawObjectStores.get(room)?.records.values() ?? []]
       return [room, records.map(({ key, value: stored }) => { const value = this.#unpacked(stored); return room === 'boxes' || room === 'archives' ? { ...value as object, key } : value })]
-    })) as unknown as Stored
+    })) as unknown as Stored)
   }
 
   /** The same object each time, so that what did not change is known by sight. */

@@ -149,9 +149,9 @@ it('a share that a dead tab has left holds nobody back', async () => {
   await first.push(Q, 'x', 1)
   await first.close()
   const db = await openDB(`holdfast:${name}`)
-  const row = await db.get('queues', Q) as object
+  const meta = await db.get('meta', 'main') as { queue: object }
   // As of a tab that was killed between its last ending and its next claim.
-  await db.put('queues', { ...row, concurrency: 16, processors: { gone: { owner: 'page-gone', want: 16, has: 16, leased: 0, priority: 0 } } })
+  await db.put('meta', { ...meta, queue: { ...meta.queue, concurrency: 16, processors: { gone: { owner: 'page-gone', want: 16, has: 16, leased: 0, priority: 0 } } } })
   db.close()
   const queue = await (await entryOf(1))(name, { worker: false })
   onTestFinished(() => queue.close())

@@ -36,11 +36,18 @@ interface Page { queue: string; lane: string; rank: number; first: number; jobs:
 const keyOf = (page: Page): IDBValidKey => [page.queue, page.lane, page.rank, page.first]
 const first = async <T>(db: IDBPDatabase, room: string): Promise<T> => (await db.getAll(room))[0] as T
 
+interface QueueRow { counts: { waiting: number }; lanes: Record<string, unknown> }
+const changeMeta = async (db: IDBPDatabase, change: (meta: { queue?: QueueRow }) => object): Promise<unknown> => db.put('meta', change(await db.get('meta', 'main') as { queue?: QueueRow }))
+const changeQueue = (db: IDBPDatabase, change: (row: QueueRow) => void): Promise<unknown> => changeMeta(db, (meta) => { change(meta.queue!); return meta })
+/** As if another queue had been written since. */
+const putApart = async (db: IDBPDatabase): Promise<unknown> => changeMeta(db, ({ queue, ...meta }) => { void db.put('queues', queue); return meta })
+
 /** What can be wrong; `lost`: how many jobs cannot come back. */
 const DAMAGE: Array<[string, (db: IDBPDatabase) => Promise<unknown>, { lost?: number; dead?: true }?]> = [
-  ['a counter is off', async (db) => { const row = await db.get('queues', 'q') as { counts: { waiting: number } }; row.counts.waiting += 7; await db.put('queues', row) }],
-  ['a lane is unknown', async (db) => { const row = await db.get('queues', 'q') as { lanes: Record<string, unknown> }; delete row.lanes['other']; await db.put('queues', row) }],
-  ['the queue is unknown', (db) => db.delete('queues', 'q')],
+  ['a counter is off', (db) => changeQueue(db, (row) => { row.counts.waiting += 7 })],
+  ['a counter is off, of a queue that is not the last', async (db) => { await putApart(db); const row = await db.get('queues', 'q') as QueueRow; row.counts.waiting += 7; await db.put('queues', row) }],
+  ['a lane is unknown', (db) => changeQueue(db, (row) => { delete row.lanes['other'] })],
+  ['the queue is unknown', (db) => changeMeta(db, ({ queue: _queue, ...meta }) => meta)],
   ['a page is lost', async (db) => db.delete('waiting', keyOf((await db.getAll('waiting') as Page[]).find(({ lane }) => lane === 'other')!)), { lost: 1 }],
   ['a page is out of order', async (db) => { const page = await first<Page>(db, 'waiting'); page.jobs.reverse(); await db.put('waiting', page, keyOf(page)) }],
   ['a job waits twice', async (db) => { const page = await first<Page>(db, 'waiting'); await db.add('waiting', { ...page, first: 5000, jobs: [{ ...page.jobs[0]!, position: 5000 }] }, [page.queue, page.lane, page.rank, 5000]) }],
@@ -82,7 +89,9 @@ const DAMAGE: Array<[string, (db: IDBPDatabase) => Promise<unknown>, { lost?: nu
   ['a blocked job is only a number', (db) => db.put('blocked', { seq: 777 })],
   ['a dead job is only a number', (db) => db.put('dead', { seq: 778 })],
   ['a queue is only a name', (db) => db.put('queues', { queue: 'zz' })],
-  ['the queue is only a name', (db) => db.put('queues', { queue: 'q' })],
+  ['the queue is only a name', async (db) => { await putApart(db); await db.put('queues', { queue: 'q' }) }],
+  ['the last queue is only a name', (db) => changeMeta(db, (meta) => ({ ...meta, queue: { queue: 'q' } }))],
+  ['the last queue is not even that', (db) => changeMeta(db, (meta) => ({ ...meta, queue: {} }))],
   ['a group says nothing', (db) => db.put('groups', { queue: 'q', group: 'x', position: 3 })],
   ['an origin says nothing', (db) => db.put('origins', { origin: 'https://a.example' })],
   ['the meta row is lost', (db) => db.delete('meta', 'main')],

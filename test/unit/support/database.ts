@@ -24,7 +24,13 @@ export async function stored(name: string): Promise<Stored> {
     return [room, store.keyPath === null ? values.map((value, i) => ({ ...value, key: keys[i] })) : values] as const
   }))
   db.close()
-  return Object.fromEntries(rows) as unknown as Stored
+  return withLastQueue(Object.fromEntries(rows) as unknown as Stored)
+}
+
+/** The queue's row that lies in the meta row, in the place of an older one. */
+export function withLastQueue(rows: Stored): Stored {
+  const last = rows.meta[0]?.queue
+  return last ? { ...rows, queues: [...rows.queues.filter(({ queue }) => queue !== last.queue), last] } : rows
 }
 
 export const forget = (name: string): Promise<void> => deleteDB(`holdfast:${name}`)
