@@ -40,8 +40,9 @@ function unpackAnyway<T>(row: T): T | undefined {
 
 /** Rows as far as they can be read: of one that cannot, only the key. */
 export async function readable<R extends Room>(tx: Tx, room: R, range: IDBKeyRange | null, count?: number): Promise<Array<{ readonly key: Key<R>; readonly row: Row<R> | undefined }>> {
+  if (room === 'queues') return (await tx.all('queues', range, count)).map((row) => ({ key: row.queue, row })) as never
   const keys = await tx.keys(room, range, count)
-  const all = room === 'queues' ? { result: await tx.all(room, range, count) } : keys.some((key) => tx.avoided.has(idOf(room, key))) ? undefined : await askAnyway<Array<Row<R>>>(tx.raw.objectStore(room).getAll(range, count))
+  const all = keys.some((key) => tx.avoided.has(idOf(room, key))) ? undefined : await askAnyway<Array<Row<R>>>(tx.raw.objectStore(room).getAll(range, count))
   const rows = all?.result ?? await Promise.all(keys.map((key) => tx.unlessLost(room, key)))
   return keys.map((key, i) => ({ key, row: unpackAnyway(rows[i]) }))
 }

@@ -76,7 +76,7 @@ export class Tx {
 
   async all<R extends Room>(room: R, range: Query = null, count?: number): Promise<Array<Row<R>>> {
     const [rows, last] = await Promise.all([ask<Array<Row<R>>>(this.raw.objectStore(room).getAll(range, count)), room === 'queues' ? this.#lastQueue(range) : undefined])
-    return last ? among(rows as QueueRow[], last, ({ queue }) => queue, count) as Array<Row<R>> : rows.map(unpack)
+    return last ? inPlace(rows as QueueRow[], last).slice(0, count) : rows.map(unpack)
   }
 
   allBy<R extends Room>(room: R, index: Index<R>, range: Query = null, count?: number): Promise<Array<Row<R>>> { return ask(this.raw.objectStore(room).index(index).getAll(range, count)) }
@@ -84,10 +84,8 @@ export class Tx {
   /** The keys of rows that an index finds. */
   keysBy<R extends Room>(room: R, index: Index<R>, range: Query = null, count?: number): Promise<Array<Key<R>>> { return ask(this.raw.objectStore(room).index(index).getAllKeys(range, count) as IDBRequest<Array<Key<R>>>) }
 
-  async keys<R extends Room>(room: R, range: Query = null, count?: number): Promise<Array<Key<R>>> {
-    const [keys, last] = await Promise.all([ask(this.raw.objectStore(room).getAllKeys(range, count) as IDBRequest<Array<Key<R>>>), room === 'queues' ? this.#lastQueue(range) : undefined])
-    return last ? among(keys as string[], last.queue, (key) => key, count) as Array<Key<R>> : keys
-  }
+  /** Not of queues: the last one's row may be nowhere but in the meta row. */
+  keys<R extends Exclude<Room, 'queues'>>(room: R, range: Query = null, count?: number): Promise<Array<Key<R>>> { return ask(this.raw.objectStore(room).getAllKeys(range, count) as IDBRequest<Array<Key<R>>>) }
 
   /** Rows from the last to the first. */
   async *backwards<R extends Room>(room: R, range: IDBKeyRange): AsyncGenerator<{ readonly key: Key<R>; readonly row: Row<R> }> {
@@ -96,8 +94,6 @@ export class Tx {
   }
 }
 
-/** With the last one at its place, for the older one of its key. */
-function among<T>(all: readonly T[], last: T, keyOf: (one: T) => string, count?: number): T[] {
-  const key = keyOf(last)
-  return [...all.filter((one) => keyOf(one) < key), last, ...all.filter((one) => keyOf(one) > key)].slice(0, count)
-}
+/** With the row that was written last for the older one of that queue, in order of their keys. */
+const inPlace = (rows: readonly QueueRow[], last: QueueRow): QueueRow[] =>
+  [...rows.filter(({ queue }) => queue !== last.queue), last].sort((a, b) => a.queue < b.queue ? -1 : 1)

@@ -109,7 +109,7 @@ export class Work {
   }
 
   /** The row of the lowest key within a range, as this transaction has left it. */
-  async first<R extends Room>(room: R, range: IDBKeyRange): Promise<Row<R> | undefined> {
+  async first<R extends Exclude<Room, 'queues'>>(room: R, range: IDBKeyRange): Promise<Row<R> | undefined> {
     const mine = [...this.#rows.values()].filter((entry) => entry.room === room && range.includes(entry.key))
     const isMine = (key: IDBValidKey): boolean => mine.some((entry) => indexedDB.cmp(entry.key, key) === 0)
     // Of so many rows one at least is not among those that were changed here.
@@ -328,10 +328,10 @@ export class Work {
     for (const { room, key, row, dirty, add } of this.#rows.values()) {
       if (!dirty) continue
       const store = tx.objectStore(room)
+      const write = add ? 'add' : 'put'
       if (row === undefined) store.delete(key)
-      else if (store.keyPath !== null) { if (add) store.add(row); else store.put(row) }
-      else if (add) store.add(pack(row as PageRow), key)
-      else store.put(pack(row as PageRow), key)
+      else if (store.keyPath === null) store[write](pack(row as PageRow), key)
+      else store[write](row)
     }
   }
 }
