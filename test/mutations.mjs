@@ -11,6 +11,7 @@ const MUTATIONS = [
   { what: 'an ending need not prove its token', file: 'src/store/verbs/end.ts', line: "held.lease.token !== ending.token || ", broken: '' },
   { what: 'an owner is not given up when its lock is free', file: 'src/engine/upkeep.ts', line: 'watched.set(owner, locks.whenFree(', broken: 'watched.set(owner, ((_name, _call) => () => {})(' },
   { what: 'a commit leaves no receipt', file: 'src/store/work.ts', line: 'version: this.#version + 1, receipt })', broken: 'version: this.#version + 1 })' },
+  { what: 'the queue that was written last is not put where it belongs when another takes its place', file: 'src/store/work.ts', line: "this.put('queues', last.queue, last)", broken: 'void last' },
   { what: 'an applied commit that was reported as failed is repeated', file: 'src/store/committer.ts', line: 'sent && await wasApplied(stamp) ? sent : ', broken: '' },
   { what: 'a job that comes back is put at the end of its lane', file: 'src/store/lane-view.ts', line: 'const at = row.jobs.findIndex((other) => other.position > job.position)', broken: 'const at = -1' },
   { what: 'pushes do not ask for strict durability', file: 'src/store/committer.ts', line: "? 'strict' : 'relaxed'", broken: "? 'relaxed' : 'relaxed'" },

@@ -10,6 +10,7 @@ import { createCommitter, type Operation } from '../../src/store/committer.ts'
 import { connect } from '../../src/store/connection.ts'
 import * as operations from '../../src/store/operations.ts'
 import { listJobs } from '../../src/store/list.ts'
+import { readQueues, readStats } from '../../src/store/reads.ts'
 import { enter, leave, locate } from '../../src/store/rooms.ts'
 import { faults, freshName, stored, waitingOf } from './support/database.ts'
 import { newJob, NOW, proofs, pull, push, Q, settle, testStore } from './support/store.ts'
@@ -281,6 +282,54 @@ describe('a receipt', () => {
     expect(receipt?.replies.length).toBeLessThanOrEqual(2)
     expect(JSON.stringify(receipt).length).toBeLessThan(1000)
     await queue.close()
+  })
+})
+
+// ---- the queue that was written last ----
+
+describe('the queue that was written last', () => {
+  /** The names of the queues in their own room. */
+  const apart = async (name: string): Promise<string[]> => {
+    const db = await openDB(`holdfast:${name}`)
+    try { return await db.getAllKeys('queues') as string[] } finally { db.close() }
+  }
+
+  it('lies in the meta row: a push alone writes that and its page, whatever other tabs and queues there are', async () => {
+    const name = freshName()
+    const { committer, close } = testStore(name)
+    await committer.submit(push('welcome'))
+    await committer.submit(push('welcome'))
+    const writes = (['add', 'put'] as const).map((how) => vi.spyOn(IDBObjectStore.prototype, how))
+    await committer.submit(push('welcome'))
+    expect(writes.flatMap(({ mock }) => mock.contexts.map((store) => (store as IDBObjectStore).name))).toEqual(['waiting', 'meta'])
+    expect(await apart(name)).toEqual([])
+    await close()
+  })
+
+  it('makes room for the next one, and both are read as they are', async () => {
+    const name = freshName()
+    const { committer, connection, close } = testStore(name)
+    for (const [queue, count] of [['b', 1], ['a', 2], ['b', 3], ['c', 4], ['b', 5]] as const) for (let n = 0; n < count; n++) await committer.submit(push('welcome', n, {}, queue))
+    expect(await apart(name)).toEqual(['a', 'b', 'c'])
+    expect((await readStats(connection, NOW)).queues.map(({ queue, counts }) => [queue, counts.waiting])).toEqual([['a', 2], ['b', 9], ['c', 4]])
+    expect((await readStats(connection, NOW, 'b')).queues.map(({ queue, counts }) => [queue, counts.waiting])).toEqual([['b', 9]])
+    expect((await readStats(connection, NOW, 'a')).queues.map(({ queue, counts }) => [queue, counts.waiting])).toEqual([['a', 2]])
+    expect(await readQueues(connection)).toEqual(['a', 'b', 'c'])
+    expect((await listJobs(connection, {})).jobs.map(({ queue }) => queue).join('')).toBe('aabbbbbbbbbcccc')
+    expect(faults(await stored(name))).toEqual([])
+    await close()
+  })
+
+  it('is one of those that a commit has changed together', async () => {
+    const name = freshName()
+    const { committer, connection, close } = testStore(name)
+    await committer.submit(push('welcome', 1, {}, 'c'))
+    await Promise.all(['a', 'b', 'c', 'a'].map((queue) => committer.submit(push('welcome', 1, {}, queue))))
+    expect((await readStats(connection, NOW)).queues.map(({ queue, counts }) => [queue, counts.waiting])).toEqual([['a', 2], ['b', 1], ['c', 2]])
+    await committer.submit(push('welcome', 1, {}, 'd'))
+    expect((await readStats(connection, NOW)).queues.map(({ queue, counts }) => [queue, counts.waiting])).toEqual([['a', 2], ['b', 1], ['c', 2], ['d', 1]])
+    expect(faults(await stored(name))).toEqual([])
+    await close()
   })
 })
 
