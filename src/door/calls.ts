@@ -9,8 +9,9 @@ import type { NewJob } from '../core/push.ts'
 import * as rules from '../core/rules.ts'
 import { seqOf } from '../core/seq.ts'
 import type { JobEvent } from '../core/transition.ts'
-import { LEASE_MS, type Engine } from '../engine/engine.ts'
+import type { Engine } from '../engine/engine.ts'
 import type { Port } from '../engine/processor.ts'
+import { LEASE_MS } from '../engine/processors.ts'
 import { sleep, type Clock } from '../platform/clock.ts'
 import type { Connectivity } from '../platform/connectivity.ts'
 import type { BulkResult, Filter, ListFilter, ProcessOptions, QueueSettings } from '../queue.ts'
@@ -227,9 +228,9 @@ export function createCalls({ engine, hooks, clock, connectivity, client, claims
     },
 
     process: (_call, id: string, queue: string, names: readonly string[] | undefined, options: ProcessOptions) => process({ id, queue, names, options, paused: false }),
-    pauseProcessor(_call, id: string, paused: boolean) { engine.pauseProcessor(id, paused) },
-    stopProcessor: (_call, id: string) => engine.stopProcessor(id),
-    idle: (_call, id: string) => engine.idle(id),
+    pauseProcessor(_call, id: string, paused: boolean) { engine.processors.pause(id, paused) },
+    stopProcessor: (_call, id: string) => engine.processors.stop(id),
+    idle: (_call, id: string) => engine.processors.idle(id),
 
     listen(_call, type: unknown) { if (type !== '*') checkEvent('type', type) },
     storage: () => engine.health(),
@@ -247,7 +248,7 @@ export function createCalls({ engine, hooks, clock, connectivity, client, claims
     limits.checkQueue(queue)
     rules.shape({ concurrency: rules.integer(1, 10_000) })('options', options)
     for (const job of names ?? []) limits.checkName('handler', job, limits.LIMITS.jobName)
-    return engine.process({ id, queue, owner: client, runs: present({ kind: 'handlers' as const, names }), concurrency: options.concurrency ?? 1, paused, port: port(id) })
+    return engine.processors.add({ id, queue, owner: client, runs: present({ kind: 'handlers' as const, names }), concurrency: options.concurrency ?? 1, paused, port: port(id) })
   }
 
   function endings(list: readonly operations.Ending[]): Omit<Operation<operations.Ended[]>, 'call'> {

@@ -122,7 +122,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
   }
 
   function report({ processor, key, report: said }: Extract<ToHost, { t: 'report' }>): void {
-    const held = engine.held(processor, key)
+    const held = engine.processors.held(processor, key)
     if (held) engine.store.committer.submit({ relaxed: true, run: (work) => operations.report(work, held, said) }).catch(() => {})
   }
 
@@ -135,7 +135,7 @@ async function openHost(hello: Hello, served: readonly Served[], receive: (messa
       for (const message of messages) switch (message.t) {
         case 'call': break
         case 'forget': calls.forget(message.id); break
-        case 'ended': engine.ended(message.processor, message.endings); break
+        case 'ended': engine.processors.ended(message.processor, message.endings); break
         case 'report': report(message); break
         case 'online': connectivity.hint(message.online); break
         case 'suspend': engine.suspend(message.on); break

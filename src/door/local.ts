@@ -37,10 +37,10 @@ export function createLocal(engine: Engine, owner: string, clock: Clock, connect
   const runners = new Map<string, Runner>()
 
   function process(queue: string, id: string, concurrency: number, runs: Runs, execute: Execute): Promise<void> {
-    const held = (key: string): operations.Held => engine.held(id, key) ?? NOTHING
+    const held = (key: string): operations.Held => engine.processors.held(id, key) ?? NOTHING
     const runner = createRunner({
       clock, task,
-      ended(endings) { engine.ended(id, endings) },
+      ended(endings) { engine.processors.ended(id, endings) },
       report(key, report) { committer.submit({ relaxed: true, run: (work) => operations.report(work, held(key), report) }).catch(() => {}) },
       heartbeat: (key) => committer.submit({ relaxed: true, run: (work) => operations.heartbeat(work, held(key)) }),
       steps: (key) => reads.readSteps(connection, held(key).seq),
@@ -50,7 +50,7 @@ export function createLocal(engine: Engine, owner: string, clock: Clock, connect
     const own = runs.kind === 'handlers' ? (run: Run): Run => ({ ...run, job: handed(run.job) }) : (run: Run) => run
     // What was claimed before it was stopped may come after.
     const run: Runner['run'] = (slots, more) => { runner.run(stopped ? 0 : slots, more.map(own)) }
-    return engine.process({ id, queue, owner, runs, concurrency, port: { run, abort: runner.abort, giveBack: runner.giveBack, settled() {} } })
+    return engine.processors.add({ id, queue, owner, runs, concurrency, port: { run, abort: runner.abort, giveBack: runner.giveBack, settled() {} } })
   }
 
   const sending = new Set<string>()
@@ -68,7 +68,7 @@ export function createLocal(engine: Engine, owner: string, clock: Clock, connect
     stop(reason) {
       stopped = true
       for (const runner of runners.values()) for (const key of runner.keys()) runner.abort(key, reason)
-      return Promise.all([...runners.keys()].map(engine.idle))
+      return Promise.all([...runners.keys()].map(engine.processors.idle))
     },
   }
 }

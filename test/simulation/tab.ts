@@ -72,17 +72,17 @@ async function openHost({ world, database, name, execute, watched, fetch, signIn
   const { connection, committer } = engine.store
 
   function local(id: string, { queue, names, concurrency }: ProcessorSpec, runs: Runs, how: Execute): Promise<void> {
-    const held = (key: string): operations.Held => engine.held(id, key) ?? NOTHING
+    const held = (key: string): operations.Held => engine.processors.held(id, key) ?? NOTHING
     const runner = createRunner({
       clock, task: (call) => { world.post(realm, call) },
-      ended(endings) { engine.ended(id, endings) },
+      ended(endings) { engine.processors.ended(id, endings) },
       report(key, report) { committer.submit({ relaxed: true, run: (work) => operations.report(work, held(key), report) }).catch(() => {}) },
       heartbeat: (key) => committer.submit({ relaxed: true, run: (work) => operations.heartbeat(work, held(key)) }),
       steps: (key) => reads.readSteps(connection, held(key).seq),
       storeStep: (key, step, value) => committer.submit({ run: (work) => operations.storeStep(work, held(key), step, value) }),
     }, watched(realm, how))
     void names
-    return engine.process({ id, queue, owner: own, runs, concurrency, port: { run: runner.run, abort: runner.abort, giveBack: runner.giveBack, settled() {} } })
+    return engine.processors.add({ id, queue, owner: own, runs, concurrency, port: { run: runner.run, abort: runner.abort, giveBack: runner.giveBack, settled() {} } })
   }
 
   const sending = new Set<string>()
@@ -116,9 +116,9 @@ async function openHost({ world, database, name, execute, watched, fetch, signIn
       for (const message of messages) switch (message.t) {
         case 'call': break
         case 'forget': calls.forget(message.id); break
-        case 'ended': engine.ended(message.processor, message.endings); break
+        case 'ended': engine.processors.ended(message.processor, message.endings); break
         case 'report': {
-          const held = engine.held(message.processor, message.key)
+          const held = engine.processors.held(message.processor, message.key)
           if (held) committer.submit({ relaxed: true, run: (work) => operations.report(work, held, message.report) }).catch(() => {})
           break
         }

@@ -456,7 +456,7 @@ it('a processor forgets the leases that are over', async () => {
   const hold = vi.spyOn(ProcessorState.prototype, 'hold')
   onTestFinished(() => { hold.mockRestore() })
   const { engine, clock } = await engineOf('page')
-  await engine.process({ id: 'p', queue: Q, owner: 'page', runs: { kind: 'handlers' }, concurrency: 1, port: { run(_slots, runs) { engine.ended('p', runs.map(({ token, job }) => ({ key: `${token}:${job.seq}`, event: complete, ms: 1 }))) }, abort() {}, giveBack() {}, settled() {} } })
+  await engine.processors.add({ id: 'p', queue: Q, owner: 'page', runs: { kind: 'handlers' }, concurrency: 1, port: { run(_slots, runs) { engine.processors.ended('p', runs.map(({ token, job }) => ({ key: `${token}:${job.seq}`, event: complete, ms: 1 }))) }, abort() {}, giveBack() {}, settled() {} } })
   for (let i = 0; i < 10; i++) { await engine.store.committer.submit(push('x')); await clock.advance(100) }
   const [processor] = hold.mock.contexts as ProcessorState[]
   expect(hold.mock.calls.length).toBeGreaterThan(5)
@@ -464,8 +464,8 @@ it('a processor forgets the leases that are over', async () => {
 })
 
 it('without locks, what a tab that is gone has left goes too, and what one that lives has stays', { timeout: 30_000 }, async () => {
-  const { name, engine: { store: { committer }, process }, clock } = await engineOf('page')
-  await process({ id: 'p', queue: Q, owner: 'page', runs: { kind: 'handlers' }, concurrency: 1, port: { run() {}, abort() {}, giveBack() {}, settled() {} } })
+  const { name, engine: { store: { committer }, processors }, clock } = await engineOf('page')
+  await processors.add({ id: 'p', queue: Q, owner: 'page', runs: { kind: 'handlers' }, concurrency: 1, port: { run() {}, abort() {}, giveBack() {}, settled() {} } })
   await committer.submit({ run: (work) => operations.beat(work, ['gone']) })
   await committer.submit({ run: async (work) => { const row = await work.queue(Q); work.putQueue({ ...row, processors: { ...row.processors, gone: { owner: 'gone', want: 1, has: 1, leased: 0, priority: 0 } } }) } })
   for (let n = 0; n < 65; n++) await clock.advance(5000)
