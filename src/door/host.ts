@@ -8,11 +8,9 @@ import { checkOpen } from '../core/rules.ts'
 import { createEngine } from '../engine/engine.ts'
 import { hooksWithin } from '../engine/hooks.ts'
 import type { Port } from '../engine/processor.ts'
-import { broadcastChannel } from '../platform/channel.ts'
-import { sleep, systemClock as clock } from '../platform/clock.ts'
-import { browserConnectivity } from '../platform/connectivity.ts'
-import { webLocks } from '../platform/locks.ts'
-import { browserEstimate } from '../platform/quota.ts'
+import { sleep } from '../platform/clock.ts'
+import { browserPlatform, type Platform } from '../platform/platform.ts'
+import type { Execute } from '../runner/runner.ts'
 import * as operations from '../store/operations.ts'
 import { batcher } from './batch.ts'
 import { createCalls } from './calls.ts'
@@ -30,7 +28,7 @@ export function exposeHost(served: readonly Served[] = [], endpoint = globalThis
   const api: HostApi = {
     async connect(hello, port) {
       try {
-        opening = openHost(hello, served, (messages) => { port.postMessage(messages) })
+        opening = openHost(hello, served, browserPlatform(), (messages) => { port.postMessage(messages) })
         const host = await opening
         port.onmessage = ({ data }: MessageEvent<ToHostBatch>) => { host.take(data) }
         return host.welcome
@@ -57,7 +55,7 @@ function onlyCalls(endpoint: Endpoint): Endpoint {
   }
 }
 
-interface Host {
+export interface Host {
   readonly welcome: Welcome
   take(batch: ToHostBatch): void
   /** Says nothing more, and leaves nothing behind: no lease and no lock. What the page still waits for it asks the next one. */
@@ -66,27 +64,26 @@ interface Host {
 
 /** Nobody who does not heed it, and no database that fails, keeps a page from leaving. */
 const STOP_MS = 500
-const token = (): string => crypto.randomUUID()
 
-async function openHost(hello: Hello, served: readonly Served[], receive: (messages: readonly ToPage[]) => void): Promise<Host> {
+/** `through`: what looks on at each attempt. */
+export async function openHost(hello: Hello, served: readonly Served[], platform: Platform, receive: (messages: readonly ToPage[]) => void, through?: (execute: Execute) => Execute): Promise<Host> {
   const { name, client, options } = hello
+  const { clock, locks, connectivity } = platform
   checkOpen('options', options)
   let ended = false
   const say = batcher<ToPage>((messages) => { if (!ended) receive(messages) })
   const { ask, answered } = questions(clock, say)
   const hooks = hooksWithin(Object.keys(options.http ?? {}).sort() as HookName[], clock, ask)
-  const probe = probeOf(hello, () => ask('probe'))
-  const locks = webLocks()
-  const own = `worker-${token()}`
+  const probe = probeOf(hello, platform.fetch, () => ask('probe'))
+  const own = `worker-${platform.token()}`
   const release = await locks.hold(ownerLock(name, own))
-  const connectivity = browserConnectivity()
   connectivity.hint(hello.online)
   const engine = createEngine({
-    hooks, probe, name, client, own, durability: options.durability, factory: indexedDB, clock, locks, connectivity, estimate: browserEstimate, channel: broadcastChannel, random: Math.random, token,
+    ...platform, hooks, probe, name, client, own, durability: options.durability,
     generation: hello.generation, generated(generation) { say({ t: 'generation', generation }) },
     requests(queues) { for (const queue of queues) void requests(queue) }, hear(events) { say({ t: 'events', events }) },
   })
-  const local = createLocal(engine, own, clock, connectivity, hooks)
+  const local = createLocal(engine, own, platform, hooks, through)
   const { claims = true } = options
   const requests = claims ? local.requests : () => Promise.resolve()
   /** Handlers in the page. */

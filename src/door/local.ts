@@ -6,10 +6,8 @@ import { present } from '../core/present.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { Hooks } from '../engine/hooks.ts'
 import { httpAttempt } from '../engine/http.ts'
-import type { Clock } from '../platform/clock.ts'
-import type { Connectivity } from '../platform/connectivity.ts'
+import type { Platform } from '../platform/platform.ts'
 import { byFetch, byXhr } from '../platform/send.ts'
-import { taskQueue } from '../platform/task.ts'
 import { handed } from '../runner/handed.ts'
 import { createRunner, type Execute, type Run, type Runner } from '../runner/runner.ts'
 import * as operations from '../store/operations.ts'
@@ -30,9 +28,8 @@ const HTTP_CONCURRENCY = 4
 const UPLOAD_CONCURRENCY = 2
 const NOTHING: operations.Held = { box: -1, token: '', seq: -1 }
 
-export function createLocal(engine: Engine, owner: string, clock: Clock, connectivity: Connectivity, hooks: Hooks): Local {
+export function createLocal(engine: Engine, owner: string, { clock, connectivity, task, fetch }: Platform, hooks: Hooks, through = (execute: Execute): Execute => execute): Local {
   const { connection, committer } = engine.store
-  const task = taskQueue()
   let stopped = false
   const runners = new Map<string, Runner>()
 
@@ -45,7 +42,7 @@ export function createLocal(engine: Engine, owner: string, clock: Clock, connect
       heartbeat: (key) => committer.submit({ relaxed: true, run: (work) => operations.heartbeat(work, held(key)) }),
       steps: (key) => reads.readSteps(connection, held(key).seq),
       storeStep: (key, step, value) => committer.submit({ run: (work) => operations.storeStep(work, held(key), step, value) }),
-    }, execute)
+    }, through(execute))
     runners.set(id, runner)
     const own = runs.kind === 'handlers' ? (run: Run): Run => ({ ...run, job: handed(run.job) }) : (run: Run) => run
     // What was claimed before it was stopped may come after.
@@ -54,7 +51,7 @@ export function createLocal(engine: Engine, owner: string, clock: Clock, connect
   }
 
   const sending = new Set<string>()
-  const fetched = byFetch((...args) => fetch(...args))
+  const fetched = byFetch(fetch)
   // Service workers have no XMLHttpRequest.
   const attempt = httpAttempt({ clock, hooks, send: fetched, upload: typeof XMLHttpRequest === 'undefined' ? fetched : byXhr, online: () => connectivity.online, vouches: engine.network.vouches })
   return {

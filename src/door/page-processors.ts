@@ -1,11 +1,12 @@
 /** Handlers in the page: what they are given comes from the worker, what they say crosses to it. Loaded by the first `process`. */
 import { fromEnvelope, invalid, type HoldfastError } from '../core/errors.ts'
-import { systemClock as clock } from '../platform/clock.ts'
+import { systemClock } from '../platform/clock.ts'
+import type { Platform } from '../platform/platform.ts'
 import { taskQueue } from '../platform/task.ts'
 import type { Handler, Processor, ProcessOptions } from '../queue.ts'
 import { handlerAttempt } from '../runner/handler.ts'
 import { keyOf } from '../runner/key.ts'
-import { createRunner, type RunEnding, type Runner } from '../runner/runner.ts'
+import { createRunner, type Execute, type RunEnding, type Runner } from '../runner/runner.ts'
 import type { Held } from '../store/operations.ts'
 import { snapshot } from './snapshot.ts'
 import type { Method, ProcessorWish, ToHost, ToProcessor } from './protocol.ts'
@@ -34,11 +35,16 @@ export interface PageProcessors {
   stop(reason: HoldfastError): Promise<unknown>
 }
 
-const task = taskQueue()
+/** Where handlers run. */
+interface Around extends Pick<Platform, 'clock' | 'task'> {
+  /** What looks on at each attempt. */
+  through?(execute: Execute): Execute
+}
+const browser: Around = { clock: systemClock, task: taskQueue() }
 const NOTHING: Held = { box: -1, token: '', seq: -1 }
 
 /** `say` is dropped while there is no worker: what must not be lost is said again. */
-export function pageProcessors(request: (method: Method, args: readonly unknown[]) => Promise<unknown>, say: (message: ToHost) => void): PageProcessors {
+export function pageProcessors(request: (method: Method, args: readonly unknown[]) => Promise<unknown>, say: (message: ToHost) => void, { clock, task, through = (execute) => execute } = browser): PageProcessors {
   const processors = new Map<string, PageProcessor>()
   let last = 0
 
@@ -59,7 +65,7 @@ export function pageProcessors(request: (method: Method, args: readonly unknown[
       heartbeat: async (key) => { await request('heartbeat', [proof(key)]) },
       steps: async (key) => await request('steps', [proof(key).seq]) as Record<string, unknown>,
       storeStep: async (key, step, value) => { await request('storeStep', [proof(key), step, value]) },
-    }, handlerAttempt(table ? (name) => table.get(name) : () => handlers as Handler<never>))
+    }, through(handlerAttempt(table ? (name) => table.get(name) : () => handlers as Handler<never>)))
     const names = table && [...table.keys()]
     const processor: PageProcessor = { runner, queue, names, options, paused: false, unsettled, held }
     processors.set(id, processor)

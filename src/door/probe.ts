@@ -6,7 +6,7 @@ import type { Probe } from '../engine/network.ts'
 import type { Hello } from './protocol.ts'
 
 /** `call` calls its function, which is in the page. */
-export function probeOf({ options: { network }, page }: Hello, call: () => Promise<unknown>): Probe | undefined {
+export function probeOf({ options: { network }, page }: Hello, fetch: typeof globalThis.fetch, call: () => Promise<unknown>): Probe | undefined {
   const given = network?.probe
   if (given === undefined) return undefined
   if (typeof given !== 'string') return {
@@ -18,11 +18,11 @@ export function probeOf({ options: { network }, page }: Hello, call: () => Promi
   let url: string
   try { ({ href: url } = new URL(given, page)) } catch { url = '' }
   if (!/^https?:/.test(url)) throw invalid('options.network.probe', `must be a function, or an http(s) URL, absolute or relative to a page (got ${given})`)
-  return { origin: originOf(url), ask: (signal) => askUrl(url, signal) }
+  return { origin: originOf(url), ask: (signal) => askUrl(fetch, url, signal) }
 }
 
 /** In a way that no cache can answer. */
-async function askUrl(url: string, signal: AbortSignal): Promise<string | undefined> {
+async function askUrl(fetch: typeof globalThis.fetch, url: string, signal: AbortSignal): Promise<string | undefined> {
   const { status, type, headers, body } = await fetch(url, { cache: 'no-store', credentials: 'omit', redirect: 'manual', signal })
   void body?.cancel()
   const wrong = portalIn({ status, redirected: type === 'opaqueredirect', contentType: headers.get('content-type') ?? '' })

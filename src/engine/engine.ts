@@ -4,11 +4,8 @@ import { originOfKey } from '../core/credentials.ts'
 import { parseLane } from '../core/lane.ts'
 import { present } from '../core/present.ts'
 import type { QueueEvent, StorageHealth } from '../queue.ts'
-import type { Channel, Message } from '../platform/channel.ts'
-import type { Clock } from '../platform/clock.ts'
-import type { Connectivity } from '../platform/connectivity.ts'
-import type { Locks } from '../platform/locks.ts'
-import type { Estimate } from '../platform/quota.ts'
+import type { Message } from '../platform/channel.ts'
+import type { Platform } from '../platform/platform.ts'
 import { describeError, mayPass } from '../runner/outcome.ts'
 import type { Committed } from '../store/committer.ts'
 import * as operations from '../store/operations.ts'
@@ -24,7 +21,7 @@ import { createSpace, type Space } from './space.ts'
 import { createUpkeep } from './upkeep.ts'
 import { createWaiters } from './waiters.ts'
 
-export interface EngineOptions {
+export interface EngineOptions extends Omit<Platform, 'fetch' | 'task'> {
   /** The database's name. */
   readonly name: string
   /** The page whose calls it answers. */
@@ -32,16 +29,6 @@ export interface EngineOptions {
   /** This realm as an owner of leases. */
   readonly own: string
   readonly durability: 'strict' | 'relaxed'
-  readonly factory: IDBFactory
-  readonly clock: Clock
-  readonly locks: Locks
-  readonly connectivity: Connectivity
-  readonly channel: (name: string, hear: (message: Message) => void) => Channel
-  /** Uniform in [0, 1). */
-  readonly random: () => number
-  /** 128 random bits as text. */
-  readonly token: () => string
-  readonly estimate: Estimate
   readonly hooks: Hooks
   /** Says whether there is a network, if the application can. */
   readonly probe?: Probe | undefined

@@ -40,7 +40,7 @@ class Play {
   constructor(private readonly fault?: Fault) {
     const { world, database, monitor } = this
     const handlers = createHandlers(world, (what) => { monitor.wrong(what) })
-    this.#around = { world, database, name: NAME, execute: (realm) => handlers.execute(realm), watched: (_realm, execute) => execute, signIn: () => Promise.resolve(), fetch: () => () => Promise.reject(new TypeError('no network')) }
+    this.#around = { world, database, name: NAME, handler: handlers.handler, watched: (_realm, execute) => execute, signIn: () => Promise.resolve(), fetch: () => () => Promise.reject(new TypeError('no network')) }
     database.weather = this.#weather()
   }
 

@@ -1,8 +1,6 @@
 /** Faults that the simulation found, each as short as it can be told: they stay away. */
 import { expect, it } from 'vitest'
 import { idsOf, type IdRun } from '../../src/core/id.ts'
-import type { Job } from '../../src/core/job.ts'
-import { handlerAttempt } from '../../src/runner/handler.ts'
 import * as operations from '../../src/store/operations.ts'
 import { proofs, pull, push, settle, testStore } from '../unit/support/store.ts'
 import { Database, FAIR, type Weather } from './database.ts'
@@ -21,7 +19,7 @@ function begin(ms = 0) {
   const ran: string[] = []
   const open = (concurrency?: number): Tab => new Tab({
     world, database, name: NAME, watched: (_realm, execute) => execute, signIn: () => Promise.resolve(), fetch: () => () => Promise.reject(new TypeError('no network')),
-    execute: (realm) => handlerAttempt(() => (job: Job) => { ran.push(job.name); return ms === 0 ? undefined : new Promise((resolve) => { world.after(realm, ms, () => { resolve(undefined) }) }) }),
+    handler: (realm) => ({ name }) => { ran.push(name); return ms === 0 ? undefined : new Promise((resolve) => { world.after(realm, ms, () => { resolve(undefined) }) }) },
   }, concurrency === undefined ? [] : [{ queue: Q, concurrency }])
   const pushed = (tab: Tab, token: string, options: object = {}): Promise<IdRun> => tab.call<IdRun>('push', Q, { name: 'work', data: token, options: { metadata: { token }, ...options } })
   return { world, database, monitor, ran, open, pushed }

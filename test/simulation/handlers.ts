@@ -2,8 +2,6 @@
 import { Cancel, HoldfastError, NetworkError, RetryAfter, Snooze, Unrecoverable } from '../../src/core/errors.ts'
 import type { Context, Handler } from '../../src/queue.ts'
 import type { Job } from '../../src/core/job.ts'
-import { handlerAttempt } from '../../src/runner/handler.ts'
-import type { Execute } from '../../src/runner/runner.ts'
 import type { Random } from './random.ts'
 import type { Realm, World } from './world.ts'
 
@@ -21,7 +19,8 @@ export const tokenOf = (job: Job): string => (job.metadata as { token: string })
 export interface Handlers {
   /** From now on all goes well. */
   heal(): void
-  execute(realm: Realm): Execute
+  /** What runs a job in this realm. */
+  handler(realm: Realm): Handler
 }
 
 export function createHandlers(world: World, wrong: (what: string) => void): Handlers {
@@ -80,7 +79,7 @@ export function createHandlers(world: World, wrong: (what: string) => void): Han
 
   return {
     heal() { healed = true },
-    execute: (realm) => { const handler = handlerIn(realm); return handlerAttempt(() => handler) },
+    handler: handlerIn,
   }
 }
 

@@ -6,7 +6,6 @@ import { present } from '../../src/core/present.ts'
 import type { PushOptions } from '../../src/core/push.ts'
 import type { FetchInput, PushInput } from '../../src/door/protocol.ts'
 import type { RequestInput } from '../../src/door/request.ts'
-import type { Probe } from '../../src/engine/network.ts'
 import type { Held } from '../../src/store/operations.ts'
 import { groupOf } from '../../src/store/verbs/groups.ts'
 import { openStore } from '../../src/store/store.ts'
@@ -22,6 +21,7 @@ export interface Outcome { readonly ok: boolean; readonly error?: string; readon
 
 const NAME = 'simulated'
 const QUEUES = ['alpha', 'beta'] as const
+const PROBE = 'https://one.example/probe'
 const NAMES = ['x', 'y', 'z'] as const
 const USERS = ['ann', 'bob'] as const
 /** Longer than this `setUser` waits for nobody. */
@@ -86,7 +86,8 @@ class Life {
     world.locksSupported = !random.chance(0.1)
     world.deafness = random.pick([0, 0, 0, 0.1, 0.5])
     this.#around = {
-      world, database: this.database, name: NAME, execute: (realm) => this.#handlers.execute(realm), fetch: (realm) => this.#server.fetch(realm), signIn: (realm) => this.#server.signIn(realm), probe: probes ? (realm) => this.#probe(realm) : undefined,
+      world, database: this.database, name: NAME, handler: (realm) => this.#handlers.handler(realm), signIn: (realm) => this.#server.signIn(realm), probe: probes ? PROBE : undefined,
+      fetch: (realm) => (url, init) => url === PROBE ? this.#probed(realm, init?.signal) : this.#server.fetch(realm)(url, init),
       watched: (realm, execute) => (attempt) => {
         const { box, job } = attempt.run
         const run = this.monitor.started(realm, box, job)
@@ -102,13 +103,13 @@ class Life {
   /** Behind a captive portal for a third of the time, until all is well. */
   get #portal(): boolean { return !this.#well && Math.floor(this.world.awake / 7000) % 3 === 0 }
 
-  #probe(realm: Realm): Probe {
+  /** Some probes never get an answer. */
+  #probed(realm: Realm, signal: AbortSignal | null | undefined): Promise<Response> {
     const { world } = this
-    return {
-      origin: 'https://one.example',
-      // Some never answer.
-      ask: () => new Promise((resolve) => { world.after(realm, world.random.pick([20, 20, 20, 500, 30_000]), () => { resolve(this.#portal ? 'a portal' : undefined) }) }),
-    }
+    return new Promise((resolve, reject) => {
+      signal?.addEventListener('abort', () => { reject(signal.reason as Error) })
+      world.after(realm, world.random.pick([20, 20, 20, 500, 30_000]), () => { resolve(this.#portal ? new Response('sign in', { headers: { 'content-type': 'text/html' } }) : new Response(null, { status: 204 })) })
+    })
   }
 
   // ---- the weather ----

@@ -5,6 +5,7 @@ import { HoldfastError } from '../../src/core/errors.ts'
 import type { Job } from '../../src/core/job.ts'
 import { createLocal } from '../../src/door/local.ts'
 import { createQueue, NetworkError } from '../../src/index.ts'
+import { browserPlatform } from '../../src/platform/platform.ts'
 import { handlerAttempt } from '../../src/runner/handler.ts'
 import { createRunner, type RunEnding } from '../../src/runner/runner.ts'
 import { listJobs } from '../../src/store/list.ts'
@@ -306,7 +307,7 @@ it('what is given back while others are stopped does not run after all', () => {
 
 it('what a handler in the engine\'s own realm does to its job is not stored with the job', async () => {
   const { name, engine, clock } = await engineOf('worker')
-  const local = createLocal(engine, 'worker', clock, { online: true, hint() {}, watch: () => () => {}, close() {} }, { names: [], call: () => Promise.reject(new Error('no hook')) })
+  const local = createLocal(engine, 'worker', { ...browserPlatform(), clock }, { names: [], call: () => Promise.reject(new Error('no hook')) })
   const seen: unknown[] = []
   await local.serve({ queue: Q, concurrency: 1, execute: handlerAttempt(() => ({ data, metadata }: { data: { list?: number[] }; metadata: { call?: unknown } }) => {
     seen.push(structuredClone(data))
