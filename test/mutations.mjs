@@ -18,6 +18,7 @@ const MUTATIONS = [
   { what: 'what was remembered is not checked against the database', file: 'src/store/committer.ts', line: 'remembered ? work.unchanged(remembered) : Promise.resolve(true)', broken: 'Promise.resolve(true)' },
   { what: 'the end of a job is not told to those that depend on it', file: 'src/store/committer.ts', line: 'await endFamilies(work)', broken: 'void endFamilies' },
   { what: 'a job may wait for a parent that waits behind it', file: 'src/store/verbs/groups.ts', line: 'if (holder && position < holder.position)', broken: 'if (false)' },
+  { what: 'a page does not say again to a new worker what has ended meanwhile', file: 'src/door/page-processors.ts', line: 'if (unsettled.size > 0) say(', broken: 'if (unsettled.size < 0) say(' },
   { what: 'a job that stalled is claimed with its neighbours', file: 'src/store/verbs/claim.ts', line: 'if (job.stalls > 0) break', broken: '' },
 ]
 
