@@ -40,6 +40,8 @@ interface Call { readonly method: Method; readonly args: readonly unknown[]; res
 const START_MS = 10_000
 const SETTLE_MS = 10_000
 const CLOSE_MS = 2000
+const RETRY_MS = 1000
+const LONGEST_RETRY_MS = 30_000
 
 /** `token`: the first that is drawn, by which the engine names itself. */
 function platformOf({ world, database, fetch }: Surroundings, realm: Realm, token: string): Platform {
@@ -72,6 +74,8 @@ export class Tab {
   readonly #options: Hello['options']
   #releaseLock: (() => void) | undefined
   #stopWatching = (): void => {}
+  #retryMs = 0
+  #stopRetry = (): void => {}
 
   constructor(private readonly around: Surroundings, private readonly served: readonly ProcessorSpec[], hooks: readonly HookName[] = []) {
     const { world, probe } = around
@@ -104,8 +108,15 @@ export class Tab {
         this.#releaseLock ??= await world.locks(this.page).hold(ownerLock(name, this.me), () => { this.#lockLost() })
         await this.#attach()
       }
-    } catch (error) { this.#fail(error) }
+    } catch (error) { this.#fail(error); this.#retry() }
     this.#attaching = false
+  }
+
+  #retry(): void {
+    if (this.closed) return
+    this.#retryMs = Math.min(2 * this.#retryMs || RETRY_MS, LONGEST_RETRY_MS)
+    this.#stopRetry()
+    this.#stopRetry = this.around.world.after(this.page, this.#retryMs, () => { void this.#start() })
   }
 
   async #attach(): Promise<void> {
@@ -140,6 +151,7 @@ export class Tab {
     this.worker = worker
     this.#starting = undefined
     this.#host = host
+    this.#retryMs = 0
     for (const [id, reply] of structuredClone(host.welcome.replies)) this.#settle(id, reply)
     const died = (): void => { this.#died(worker) }
     const { alive } = host.welcome
