@@ -232,27 +232,38 @@ describe('a database that was made anew', () => {
   })
 })
 
-it('a database of an older version gets the rooms that it lacks', async () => {
-  const name = freshName()
-  const like = await raw((await full()).name, (db) => Promise.resolve([...db.objectStoreNames].map((room) => {
-    const store = db.transaction(room).store
-    return { room, keyPath: store.keyPath, autoIncrement: store.autoIncrement, indexes: [...store.indexNames].map((index) => store.index(index)).map(({ name: index, keyPath, multiEntry }) => ({ index, keyPath, multiEntry })) }
-  })))
+it('a database of an older version gets the rooms that it lacks, and loses nothing', async () => {
+  const [made, name] = [await full(), freshName()]
+  await made.queue.push('another', 'n', 1)
+  const like = await raw(made.name, async (db) => {
+    // As it was before the last queue moved into the meta row.
+    await putApart(db)
+    return Promise.all([...db.objectStoreNames].map(async (room) => {
+      const { store } = db.transaction(room)
+      const indexes = [...store.indexNames].map((index) => store.index(index)).map(({ name: index, keyPath, multiEntry }) => ({ index, keyPath, multiEntry }))
+      const { keyPath, autoIncrement } = store
+      return { room, keyPath, autoIncrement, indexes, keys: await store.getAllKeys(), rows: await store.getAll() as unknown[] }
+    }))
+  })
   const old = await openDB(`holdfast:${name}`, 1, {
     upgrade(db) {
-      for (const { room, keyPath, autoIncrement, indexes } of like.filter((one) => one.room !== 'credentials')) {
+      for (const { room, keyPath, autoIncrement, indexes, keys, rows } of like.filter((one) => one.room !== 'credentials')) {
         const store = db.createObjectStore(room, { keyPath, autoIncrement })
         for (const { index, keyPath: path, multiEntry } of indexes) store.createIndex(index, path as string, { multiEntry })
-        if (room === 'meta') void store.put({ key: 'main', generation: 'old', next: 1, lastMs: 0, version: 0 })
+        rows.forEach((row, i) => { void store.put(row, keyPath === null ? keys[i] : undefined) })
       }
     },
   })
   old.close()
   const queue = await openQueue(name, { worker: false })
   onTestFinished(async () => { await queue.close(); await forget(name) })
-  await queue.push('q', 'n', 1)
-  expect(await queue.pull('q')).toMatchObject([{ data: 1 }])
-  expect((await queue.storage()).generation).toBe('old')
+  expect((await queue.storage()).generation).toBe((await made.queue.storage()).generation)
+  await queue.push('q', 'n', 'last')
+  expect((await queue.stats()).queues.map((one) => [one.queue, one.counts.waiting])).toEqual([['another', 1], ['q', 98]])
+  expect((await queue.pull('q', 200)).map(({ data }) => data).slice(-1)).toEqual(['last'])
+  expect(await queue.pull('another')).toMatchObject([{ data: 1 }])
+  expect(await queue.verify()).toMatchObject({ ok: true })
+  expect(faults(await stored(name))).toEqual([])
 })
 
 describe('a newer version of the database', () => {
