@@ -27,12 +27,16 @@ export function exposeHost(served: readonly Served[] = [], endpoint = globalThis
   let opening: Promise<Host> | undefined
   const api: HostApi = {
     async connect(hello, port) {
+      const platform = browserPlatform()
       try {
-        opening = openHost(hello, served, browserPlatform(), (messages) => { port.postMessage(messages) })
+        opening = openHost(hello, served, platform, (messages) => { port.postMessage(messages) })
         const host = await opening
         port.onmessage = ({ data }: MessageEvent<ToHostBatch>) => { host.take(data) }
         return host.welcome
-      } catch (error) { return { error: toEnvelope(error) } }
+      } catch (error) {
+        platform.connectivity.close()
+        return { error: toEnvelope(error) }
+      }
     },
     ping() {},
   }

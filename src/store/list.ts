@@ -68,10 +68,12 @@ const LANE_PAGES = 4
 
 /** Waiting jobs in claim order, [queue, −priority, position]: the lanes of a queue are merged as far as all of them are known. */
 async function waitingRows(tx: Tx, only: string | undefined, after: [queue: string, rank: number, position: number] | null): Promise<Row[]> {
-  for (const { queue, lanes: all } of await tx.all('queues', only ?? (after && IDBKeyRange.lowerBound(after[0])))) {
+  const names = only === undefined ? await tx.keys('queues', after ? IDBKeyRange.lowerBound(after[0]) : null) : [only]
+  for (const queue of names) {
+    const row = await tx.get('queues', queue)
     const [rank, position] = after?.[0] === queue ? [after[1], after[2]] : [-Infinity, -Infinity]
     const isAfter = (job: Job): boolean => -job.priority > rank || (-job.priority === rank && job.position > position)
-    const lanes = await Promise.all(Object.keys(all).map(async (lane) => {
+    const lanes = await Promise.all(Object.keys(row?.lanes ?? {}).map(async (lane) => {
       // The page that spans the position begins at or before it.
       const { value: start } = await tx.backwards('waiting', IDBKeyRange.bound([queue, lane], [queue, lane, rank, position])).next()
       const pages = await tx.all('waiting', IDBKeyRange.bound(start?.key ?? [queue, lane], [queue, lane, []]), LANE_PAGES)
@@ -106,7 +108,8 @@ async function leasedRows(tx: Tx, after: [box: number, seq: number] | null): Pro
 
 /** Ended jobs by [queue, order, index], latest first. */
 async function endedRows(tx: Tx, state: 'completed' | 'cancelled', only: string | undefined, after: [queue: string, order: number, index: number] | null): Promise<Row[]> {
-  for (const { queue } of await tx.all('queues', only ?? (after && IDBKeyRange.lowerBound(after[0])))) {
+  const names = only === undefined ? await tx.keys('queues', after ? IDBKeyRange.lowerBound(after[0]) : null) : [only]
+  for (const queue of names) {
     const here = after?.[0] === queue ? after : undefined
     const rows: Row[] = []
     const range = IDBKeyRange.bound([queue, state], [queue, state, here ? here[1] : []])

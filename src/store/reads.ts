@@ -102,7 +102,7 @@ export async function readStats(connection: Connection, now: number, queue?: str
 
 const finite = (at: number): number | undefined => at < Infinity ? at : undefined
 
-export const readQueues = (connection: Connection): Promise<string[]> => read(connection, async (tx) => (await tx.all('queues')).map(({ queue }) => queue), ['queues', 'meta'])
+export const readQueues = (connection: Connection): Promise<string[]> => read(connection, (tx) => tx.keys('queues'), ['queues', 'meta'])
 
 /** Whether a handler or a request runs for somebody who is not the user now. */
 export const runsForOthers = (connection: Connection): Promise<boolean> => read(connection, async (tx) => {

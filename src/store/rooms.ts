@@ -65,7 +65,7 @@ export function summonAhead(work: Work, row: Pick<QueueRow, 'processors'>, who: 
 
 /** Every queue may have more to claim. Needs a transaction of its own. */
 export async function wakeAll(work: Work): Promise<void> {
-  for (const { queue } of await work.tx.all('queues')) work.wakes.add(queue)
+  for (const queue of await work.tx.keys('queues')) work.wakes.add(queue)
 }
 
 /** Puts a job where its state belongs, and counts it. */

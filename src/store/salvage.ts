@@ -18,7 +18,7 @@ export async function salvage(connection: Connection): Promise<SalvageReport> {
   const seen = new Set<number>()
   const attempt = async <T>(what: string, use: () => Promise<T>): Promise<T | undefined> => use().catch((error: unknown) => { unreadable.push(`${what}: ${String(error)}`); return undefined })
 
-  async function* rowsOf<R extends Exclude<Room, 'queues'>>(room: R): AsyncGenerator<{ readonly key: Key<R>; readonly row: Row<R>; readonly at: string }> {
+  async function* rowsOf<R extends Room>(room: R): AsyncGenerator<{ readonly key: Key<R>; readonly row: Row<R>; readonly at: string }> {
     for (const key of await attempt(room, () => read(connection, (tx) => tx.keys(room))) ?? []) {
       const at = `${room} ${JSON.stringify(key)}`
       const row = await attempt(at, async () => {
@@ -43,7 +43,7 @@ export async function salvage(connection: Connection): Promise<SalvageReport> {
 
   const leases = new Map<number, LeaseRow>()
   for await (const { row } of rowsOf('leases')) leases.set(row.box, row)
-  for (const room of JOB_ROOMS) for await (const { key, row, at } of rowsOf<typeof JOB_ROOMS[number]>(room)) {
+  for (const room of JOB_ROOMS) for await (const { key, row, at } of rowsOf<Room>(room)) {
     const held = 'jobs' in row ? row.jobs : [row]
     const lease = room === 'boxes' ? leases.get(key as number) : undefined
     for (const job of held) {

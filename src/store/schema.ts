@@ -115,8 +115,8 @@ export interface MetaRow {
   readonly version: number
   /** The receipt of whoever committed last: in this row, which every commit writes anyway, it costs none of its own. */
   readonly receipt?: ReceiptRow
-  /** The row of the queue that was written last, for the same reason; in its own room there is an older one, or none. */
-  readonly queue?: QueueRow
+  /** The row of the queue that was written last, for the same reason, if it is small; in its own room there is an older one, or none. */
+  readonly queue?: QueueRow | undefined
   /** The room kept for the ends of stored jobs; absent: not yet taken. Once it is spent, pushes are refused until it is kept again. */
   readonly reserve?: 'kept' | 'spent'
   /** Whose queue it is now. */

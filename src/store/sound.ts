@@ -2,7 +2,7 @@
 import { STATES, type Job } from '../core/job.ts'
 import { unpack } from './packing.ts'
 import type { Room } from './schema.ts'
-import { askAnyway, idOf, type Key, type Row, type Tx } from './tx.ts'
+import { ask, askAnyway, idOf, type Key, type Row, type Tx } from './tx.ts'
 
 type Check = (value: unknown) => boolean
 
@@ -29,7 +29,7 @@ const SHAPES: { readonly [R in Room]?: Check } = {
   groups: shape({ seq: number }), parents: shape({ parent: number }),
   queues: shape({ counts: shape(Object.fromEntries(STATES.map((state) => [state, number]))), lanes: mapOf(shape({ jobs: number, pages: number, ranks: listOf(number) })), settings: object, processors: mapOf(shape({ owner: text, has: number, leased: number })) }),
   origins: shape({ failures: number, retryAt: number, out: number }), credentials: shape({ state: text }),
-  meta: shape({ generation: text, next: number, lastMs: number, version: number, queue: perhaps(shape({ queue: text })) }),
+  meta: shape({ generation: text, next: number, lastMs: number, version: number }),
 }
 
 export const isSound = <R extends Room>(room: R, row: Row<R> | undefined): row is Row<R> => SHAPES[room]?.(row) ?? row !== undefined
@@ -38,11 +38,11 @@ function unpackAnyway<T>(row: T): T | undefined {
   try { return unpack(row) } catch { return undefined }
 }
 
-/** Rows as far as they can be read: of one that cannot, only the key. */
+/** Rows of a room as far as they can be read: of one that cannot, only the key. */
 export async function readable<R extends Room>(tx: Tx, room: R, range: IDBKeyRange | null, count?: number): Promise<Array<{ readonly key: Key<R>; readonly row: Row<R> | undefined }>> {
-  if (room === 'queues') return (await tx.all('queues', range, count)).map((row) => ({ key: row.queue, row })) as never
-  const keys = await tx.keys(room, range, count)
-  const all = keys.some((key) => tx.avoided.has(idOf(room, key))) ? undefined : await askAnyway<Array<Row<R>>>(tx.raw.objectStore(room).getAll(range, count))
+  const store = tx.raw.objectStore(room)
+  const keys = await ask(store.getAllKeys(range, count) as IDBRequest<Array<Key<R>>>)
+  const all = keys.some((key) => tx.avoided.has(idOf(room, key))) ? undefined : await askAnyway<Array<Row<R>>>(store.getAll(range, count))
   const rows = all?.result ?? await Promise.all(keys.map((key) => tx.unlessLost(room, key)))
   return keys.map((key, i) => ({ key, row: unpackAnyway(rows[i]) }))
 }

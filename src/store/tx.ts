@@ -22,7 +22,7 @@ export const askAnyway = <T>(request: IDBRequest<T>): Promise<{ readonly result:
   }
 })
 
-const ask = <T>(request: IDBRequest<T>): Promise<T> => new Promise((resolve, reject) => {
+export const ask = <T>(request: IDBRequest<T>): Promise<T> => new Promise((resolve, reject) => {
   request.onsuccess = () => { resolve(request.result) }
   request.onerror = () => { reject(request.error) }
 })
@@ -51,7 +51,7 @@ export class Tx {
     if (room === 'meta') return this.#readMeta()
     const row = APART.has(room) ? this.unlessLost(room, key) : ask<Row<R> | undefined>(this.raw.objectStore(room).get(key))
     if (room !== 'queues') return unpack(await row)
-    const [older, last] = await Promise.all([row, this.#lastQueue(key)])
+    const [older, last] = await Promise.all([row, this.lastQueue(key)])
     return last ?? older
   }
 
@@ -60,7 +60,7 @@ export class Tx {
   #readMeta(): Promise<MetaRow | undefined> { return this.#meta ??= ask<MetaRow | undefined>(this.raw.objectStore('meta').get('main')) }
 
   /** The queue's row that lies in the meta row, if it is asked for: it is newer than the one in its room. */
-  async #lastQueue(range: Query): Promise<QueueRow | undefined> {
+  async lastQueue(range: Query): Promise<QueueRow | undefined> {
     const last = (await this.#readMeta())?.queue
     return last?.queue !== undefined && (range === null || range === last.queue || (range instanceof IDBKeyRange && range.includes(last.queue))) ? last : undefined
   }
@@ -75,8 +75,8 @@ export class Tx {
   }
 
   async all<R extends Room>(room: R, range: Query = null, count?: number): Promise<Array<Row<R>>> {
-    const [rows, last] = await Promise.all([ask<Array<Row<R>>>(this.raw.objectStore(room).getAll(range, count)), room === 'queues' ? this.#lastQueue(range) : undefined])
-    return last ? inPlace(rows as QueueRow[], last).slice(0, count) : rows.map(unpack)
+    const [rows, last] = await Promise.all([ask<Array<Row<R>>>(this.raw.objectStore(room).getAll(range, count)), room === 'queues' ? this.lastQueue(range) : undefined])
+    return last ? inPlace(rows as QueueRow[], last, ({ queue }) => queue, count) : rows.map(unpack)
   }
 
   allBy<R extends Room>(room: R, index: Index<R>, range: Query = null, count?: number): Promise<Array<Row<R>>> { return ask(this.raw.objectStore(room).index(index).getAll(range, count)) }
@@ -84,16 +84,20 @@ export class Tx {
   /** The keys of rows that an index finds. */
   keysBy<R extends Room>(room: R, index: Index<R>, range: Query = null, count?: number): Promise<Array<Key<R>>> { return ask(this.raw.objectStore(room).index(index).getAllKeys(range, count) as IDBRequest<Array<Key<R>>>) }
 
-  /** Not of queues: the last one's row may be nowhere but in the meta row. */
-  keys<R extends Exclude<Room, 'queues'>>(room: R, range: Query = null, count?: number): Promise<Array<Key<R>>> { return ask(this.raw.objectStore(room).getAllKeys(range, count) as IDBRequest<Array<Key<R>>>) }
+  async keys<R extends Room>(room: R, range: Query = null, count?: number): Promise<Array<Key<R>>> {
+    const [keys, last] = await Promise.all([ask(this.raw.objectStore(room).getAllKeys(range, count) as IDBRequest<Array<Key<R>>>), room === 'queues' ? this.lastQueue(range) : undefined])
+    return last ? inPlace(keys as string[], last.queue, (key) => key, count) as Array<Key<R>> : keys
+  }
 
   /** Rows from the last to the first. */
-  async *backwards<R extends Room>(room: R, range: IDBKeyRange): AsyncGenerator<{ readonly key: Key<R>; readonly row: Row<R> }> {
+  async *backwards<R extends Exclude<Room, 'queues'>>(room: R, range: IDBKeyRange): AsyncGenerator<{ readonly key: Key<R>; readonly row: Row<R> }> {
     const request = this.raw.objectStore(room).openCursor(range, 'prev')
     for (let cursor = await ask(request); cursor; cursor.continue(), cursor = await ask(request)) yield { key: cursor.key as Key<R>, row: unpack(cursor.value as Row<R>) }
   }
 }
 
-/** With the row that was written last for the older one of that queue, in order of their keys. */
-const inPlace = (rows: readonly QueueRow[], last: QueueRow): QueueRow[] =>
-  [...rows.filter(({ queue }) => queue !== last.queue), last].sort((a, b) => a.queue < b.queue ? -1 : 1)
+/** With the one that was written last for the older one of its key, in order. */
+function inPlace<T>(all: readonly T[], last: T, keyOf: (one: T) => string, count?: number): T[] {
+  const key = keyOf(last)
+  return [...all.filter((one) => keyOf(one) !== key), last].sort((a, b) => keyOf(a) < keyOf(b) ? -1 : 1).slice(0, count)
+}

@@ -59,7 +59,13 @@ async function scan(ask: Ask): Promise<Audit> {
   })
   checkOrphans(audit)
   await checkPayloads(ask, audit)
-  await each(ask, audit, 'queues', (row) => { checkQueueRow(audit, row) }, (queue) => { checkQueueRow(audit, undefined, queue) })
+  const last = await ask((tx) => tx.lastQueue(null))
+  await each(ask, audit, 'queues', (row) => { if (row.queue !== last?.queue) checkQueueRow(audit, row) }, (queue) => {
+    if (queue !== last?.queue) checkQueueRow(audit, undefined, queue)
+    // Nobody needs it, but it is read along with the others.
+    else audit.wrong(`an old row of ${queue} cannot be read`, (work) => { work.deleteRange('queues', IDBKeyRange.only(queue)) })
+  })
+  if (last) checkQueueRow(audit, isSound('queues', last) ? last : undefined, last.queue)
   for (const [queue, counts] of audit.counts) if (Object.values(counts).some((n) => n > 0)) checkQueueRow(audit, undefined, queue)
   await each(ask, audit, 'origins', (gate) => {
     const out = audit.asked.get(gate.origin) ?? 0
@@ -70,8 +76,10 @@ async function scan(ask: Ask): Promise<Audit> {
     if (out && !audit.asked.get(key)) audit.wrong(`the credentials of ${key} are tried by no request`, (work) => { work.put('credentials', row.origin, row) })
   })
   // Before the groups, which may need a number.
-  await each(ask, audit, 'meta', ({ next }) => {
+  await each(ask, audit, 'meta', ({ next, queue }) => {
     audit.hasMeta = true
+    // One that has a name was looked at with the other queues.
+    if (queue && typeof queue.queue !== 'string') audit.wrong('the queue in the meta row cannot be read', (work) => { work.put('meta', 'main', { ...work.meta, queue: undefined }) })
     if (audit.highest >= next) audit.wrong(`number ${audit.highest} is given, but the next is ${next}`, (work) => { work.put('meta', 'main', { ...work.meta, next: audit.highest + 1 }) })
   }, () => {})
   if (!audit.hasMeta) audit.wrong('the meta row is lost', (work) => { work.put('meta', 'main', { ...newMeta(work.env.token()), next: audit.highest + 1 }) })

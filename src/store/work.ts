@@ -12,6 +12,10 @@ import type { Key, Row, Tx } from './tx.ts'
 
 const HISTORY_JOBS = 256
 
+const SMALL = 4096
+/** Whether every commit may write it along. What is large costs all of them, and Chromium may keep it in a file, which can be lost. */
+const isSmall = (row: QueueRow): boolean => row.settings.defaults?.metadata === undefined && JSON.stringify(row).length <= SMALL
+
 interface Entry { readonly room: Room; readonly key: IDBValidKey; readonly row: unknown; readonly dirty: boolean; readonly add: boolean }
 
 /** Rows that most transactions need, as a realm last saw them. */
@@ -109,7 +113,7 @@ export class Work {
   }
 
   /** The row of the lowest key within a range, as this transaction has left it. */
-  async first<R extends Exclude<Room, 'queues'>>(room: R, range: IDBKeyRange): Promise<Row<R> | undefined> {
+  async first<R extends Room>(room: R, range: IDBKeyRange): Promise<Row<R> | undefined> {
     const mine = [...this.#rows.values()].filter((entry) => entry.room === room && range.includes(entry.key))
     const isMine = (key: IDBValidKey): boolean => mine.some((entry) => indexedDB.cmp(entry.key, key) === 0)
     // Of so many rows one at least is not among those that were changed here.
@@ -288,14 +292,15 @@ export class Work {
   }
 
   /** Of the queues that were changed one stays in the meta row, and needs no write of its own; the one that was there goes to its room. */
-  #lastQueue(): Pick<MetaRow, 'queue'> {
-    const changed = [...this.#rows.values()].filter(({ room, dirty }) => room === 'queues' && dirty)
-    const [stays] = changed
-    if (!stays) return {}
-    this.#rows.set(idOf('queues', stays.key), { ...stays, dirty: false })
+  #lastQueue(): QueueRow | undefined {
     const { queue: last } = this.meta
-    if (last && !changed.some(({ key }) => key === last.queue)) this.put('queues', last.queue, last)
-    return { queue: stays.row as QueueRow }
+    const changed = [...this.#rows.values()].filter(({ room, dirty }) => room === 'queues' && dirty)
+    const hasChanged = changed.some(({ key }) => key === last?.queue)
+    const stays = changed.find(({ row }) => isSmall(row as QueueRow))
+    if (!stays) return hasChanged ? undefined : last
+    this.#rows.set(idOf('queues', stays.key), { ...stays, dirty: false })
+    if (last && !hasChanged) this.put('queues', last.queue, last)
+    return stays.row as QueueRow
   }
 
   /**
@@ -309,7 +314,7 @@ export class Work {
     if (!changed) return
     const { receipt: last } = this.meta
     if (last && last.client !== receipt.client) this.put('receipts', last.client, last)
-    this.put('meta', 'main', { ...this.meta, ...this.#lastQueue(), version: this.#version + 1, receipt })
+    this.put('meta', 'main', { ...this.meta, queue: this.#lastQueue(), version: this.#version + 1, receipt })
     // Thousands of small writes: a promise for each would cost more than the write.
     const tx = this.#tx.raw
     const plans = [...this.#views.values()].filter(({ dirty }) => dirty).map(({ view }) => ({ view, ...changes(view) }))

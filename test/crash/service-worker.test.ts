@@ -102,7 +102,9 @@ async function left(): Promise<{ locks: string[]; leases: unknown[]; states: unk
     const db = await new Promise<IDBDatabase>((resolve, reject) => { const opening = indexedDB.open('holdfast:app'); opening.onsuccess = () => { resolve(opening.result) }; opening.onerror = () => { reject(opening.error!) } })
     const all = (room: string): Promise<unknown[]> => new Promise((resolve) => { const asking = db.transaction(room).objectStore(room).getAll(); asking.onsuccess = () => { resolve(asking.result as unknown[]) } })
     const leases = await all('leases')
-    const states = ((await all('meta')).flatMap((meta) => (meta as { queue?: unknown }).queue ?? []) as Array<{ queue: string; counts: Record<string, number>; processors: object }>).map(({ counts, processors }) => ({ ...Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0)), processors: Object.keys(processors).length }))
+    const rows = [...await all('queues'), ...(await all('meta')).flatMap((meta) => (meta as { queue?: unknown }).queue ?? [])] as Array<{ queue: string; counts: Record<string, number>; processors: object }>
+    // Of a queue the row in the meta row counts.
+    const states = [...new Map(rows.map((row) => [row.queue, row])).values()].map(({ counts, processors }) => ({ ...Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0)), processors: Object.keys(processors).length }))
     db.close()
     const { held = [], pending = [] } = await navigator.locks.query()
     return { locks: [...held, ...pending].map(({ name = '' }) => name), leases, states }

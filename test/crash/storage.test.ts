@@ -165,6 +165,36 @@ test('a file of the browser that is lost takes its own job along, and no other',
   }, ids)).toEqual({ known: [undefined, 1, undefined, 2], listed: 4, ran: [1, 2], dead: ['invalid', undefined], heard: [], found: 1, later: 'invalid', left: [], unreadable: 2 })
 })
 
+test('rows of queues that lay in a lost file are made again by repair', async () => {
+  const browser = begin('leveldb')
+  const name = freshName()
+  await browser.start()
+  await (await openTab(browser, site, name)).realm.evaluate(async ({ queue }) => {
+    // So many lanes that the browser puts their queue's row in a file.
+    const many = Array.from({ length: 3000 }, (_, i) => ({ name: Array.from({ length: 6 }, () => crypto.randomUUID()).join(''), data: i, options: { removeOnComplete: true } }))
+    await queue.pushMany('wide', many)
+    await queue.push('small', 'n', 1)
+    await queue.push('wide', 'n', 2)
+    // One that is no longer wide lies in the row that all commits write; what it left behind is in that file as well.
+    await queue.pushMany('narrow', many.slice(0, 1000))
+    await queue.ackMany(await queue.pull('narrow', 1000))
+  })
+  await browser.killAll()
+  const files = browser.files('IndexedDB', /blob/).filter((path) => statSync(path).isFile())
+  expect(files.length).toBeGreaterThan(0)
+  for (const file of files) rmSync(file)
+  await browser.start()
+  const tab = await openTab(browser, site, name)
+  expect(await tab.realm.evaluate(async ({ queue }) => {
+    const refused = await queue.push('wide', 'n', 3).catch(({ code }: { code: string }) => code)
+    const { found } = await queue.verify()
+    await queue.verify({ repair: true })
+    await queue.push('small', 'n', 4)
+    await queue.push('wide', 'n', 5)
+    return { refused, found, left: (await queue.verify()).faults, waiting: (await queue.stats()).queues.map((one) => [one.queue, one.counts.waiting]) }
+  })).toEqual({ refused: 'STORAGE', found: 2, left: [], waiting: [['narrow', 0], ['small', 2], ['wide', 3002]] })
+})
+
 /** A small disk of its own; undefined where none may be mounted. */
 function smallDisk(megabytes: number): { readonly folder: string; unmount(): void } | undefined {
   const folder = mkdtempSync(join(tmpdir(), 'holdfast-disk-'))

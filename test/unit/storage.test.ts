@@ -90,6 +90,7 @@ const DAMAGE: Array<[string, (db: IDBPDatabase) => Promise<unknown>, { lost?: nu
   ['a dead job is only a number', (db) => db.put('dead', { seq: 778 })],
   ['a queue is only a name', (db) => db.put('queues', { queue: 'zz' })],
   ['the queue is only a name', async (db) => { await putApart(db); await db.put('queues', { queue: 'q' }) }],
+  ['an old row of the last queue is only a name', (db) => db.put('queues', { queue: 'q' })],
   ['the last queue is only a name', (db) => changeMeta(db, (meta) => ({ ...meta, queue: { queue: 'q' } }))],
   ['the last queue is not even that', (db) => changeMeta(db, (meta) => ({ ...meta, queue: {} }))],
   ['a group says nothing', (db) => db.put('groups', { queue: 'q', group: 'x', position: 3 })],

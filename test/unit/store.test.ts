@@ -13,7 +13,7 @@ import { listJobs } from '../../src/store/list.ts'
 import { readQueues, readStats } from '../../src/store/reads.ts'
 import { enter, leave, locate } from '../../src/store/rooms.ts'
 import { faults, freshName, stored, waitingOf } from './support/database.ts'
-import { newJob, NOW, proofs, pull, push, Q, settle, testStore } from './support/store.ts'
+import { newJob, NOW, proofs, pull, push, Q, settle, testStore, type TestStore } from './support/store.ts'
 
 afterEach(() => { vi.restoreAllMocks() })
 
@@ -317,6 +317,34 @@ describe('the queue that was written last', () => {
     expect(await readQueues(connection)).toEqual(['a', 'b', 'c'])
     expect((await listJobs(connection, {})).jobs.map(({ queue }) => queue).join('')).toBe('aabbbbbbbbbcccc')
     expect(faults(await stored(name))).toEqual([])
+    await close()
+  })
+
+  it.each<[string, (committer: TestStore['committer']) => Promise<unknown>]>([
+    ['many lanes', (committer) => Promise.all(Array.from({ length: 200 }, (_, n) => committer.submit(push(`welcome-${n}`))))],
+    ['defaults of any size', async (committer) => { await committer.submit(push('welcome')); await committer.submit({ run: (work) => operations.configure(work, Q, { defaults: { metadata: 1n } }) }) }],
+  ])('has its own row where it has %s: that would be written by everybody, and could be lost for all', async (_what, widen) => {
+    const name = freshName()
+    const { committer, connection, close } = testStore(name)
+    await committer.submit(push('welcome', 1, {}, 'small'))
+    await widen(committer)
+    expect((await stored(name)).meta[0]?.queue?.queue).not.toBe(Q)
+    expect(await apart(name)).toContain(Q)
+    const before = (await readStats(connection, NOW, Q)).counts.waiting
+    await Promise.all([committer.submit(push('welcome')), committer.submit(push('welcome', 1, {}, 'small'))])
+    expect((await readStats(connection, NOW)).queues.map(({ queue, counts }) => [queue, counts.waiting])).toEqual([[Q, before + 1], ['small', 2]])
+    expect(faults(await stored(name))).toEqual([])
+    await close()
+  })
+
+  it('leaves the meta row when it grows', async () => {
+    const name = freshName()
+    const { committer, close } = testStore(name)
+    await committer.submit(push('welcome'))
+    expect((await stored(name)).meta[0]?.queue).toMatchObject({ queue: Q })
+    await Promise.all(Array.from({ length: 200 }, (_, n) => committer.submit(push(`welcome-${n}`))))
+    expect((await stored(name)).meta[0]?.queue).toBeUndefined()
+    expect((await stored(name)).queues).toMatchObject([{ queue: Q, counts: { waiting: 201 } }])
     await close()
   })
 

@@ -186,7 +186,7 @@ export async function expireLease(work: Work, seen: LeaseRow, silent: readonly n
 /** A dead owner's shares of concurrency are free again. */
 export async function dropOwner(work: Work, owner: string): Promise<void> {
   for (const lease of await work.tx.allBy('leases', 'owner', owner)) await recover(work, lease.box)
-  for (const { queue } of await work.tx.all('queues')) {
+  for (const queue of await work.tx.keys('queues')) {
     const row = await work.queue(queue)
     const kept = Object.entries(row.processors).filter(([, share]) => share.owner !== owner)
     if (kept.length === Object.keys(row.processors).length) continue

@@ -19,7 +19,7 @@ export async function networkEvent(work: Work, event: NetworkEvent): Promise<boo
   if (after?.state === 'down' && before?.state !== 'down') {
     work.emit('offline', undefined, { reason: after.reason })
     // What was claimed ahead of time has not started.
-    for (const { queue } of await work.tx.all('queues')) { const row = await work.queue(queue); if (needsNetwork(row)) summonAhead(work, row) }
+    for (const queue of await work.tx.keys('queues')) { const row = await work.queue(queue); if (needsNetwork(row)) summonAhead(work, row) }
   }
   if (!after && before?.state === 'down') {
     work.emit('online', undefined)
