@@ -334,6 +334,18 @@ it('an engine of the page that cannot start leaves nothing open', { timeout: 30_
   await until('all is closed', () => open.size === 0 && locks.names.length === 0)
 })
 
+it('an engine that is refused its options leaves no listener behind', async () => {
+  const listening = new Set<unknown>()
+  onTestFinished(() => { vi.unstubAllGlobals() })
+  // Those of the page itself end with a signal.
+  vi.stubGlobal('addEventListener', (_type: string, listener: unknown, options?: object) => { if (!options) listening.add(listener) })
+  vi.stubGlobal('removeEventListener', (_type: string, listener: unknown) => { listening.delete(listener) })
+  const queue = createQueue(freshName(), { worker: false, network: { probe: 'ftp://nowhere' } })
+  for (let n = 0; n < 3; n++) await expect(queue.queues()).rejects.toMatchObject({ code: 'VALIDATION' })
+  expect(listening.size).toBe(0)
+  await queue.close()
+})
+
 it('who waits for a job does not look for it after close', async () => {
   const { engine, clock } = await engineOf('page')
   await engine.store.committer.submit(push('x'))
