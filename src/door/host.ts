@@ -27,14 +27,15 @@ export function exposeHost(served: readonly Served[] = [], endpoint = globalThis
   let opening: Promise<Host> | undefined
   const api: HostApi = {
     async connect(hello, port) {
-      const platform = browserPlatform()
+      let platform: Platform | undefined
       try {
+        platform = browserPlatform()
         opening = openHost(hello, served, platform, (messages) => { port.postMessage(messages) })
         const host = await opening
         port.onmessage = ({ data }: MessageEvent<ToHostBatch>) => { host.take(data) }
         return host.welcome
       } catch (error) {
-        platform.connectivity.close()
+        platform?.connectivity.close()
         return { error: toEnvelope(error) }
       }
     },
