@@ -1,6 +1,6 @@
 /** The worker's side of the door: one engine a page, and what goes between the two. */
 import { expose, type Endpoint } from 'comlink'
-import { toEnvelope } from '../core/envelope.ts'
+import { isHoldfastError, toEnvelope } from '../core/envelope.ts'
 import { HoldfastError } from '../core/errors.ts'
 import type { HookName } from '../core/job.ts'
 import { ownerLock } from '../core/owner.ts'
@@ -16,7 +16,7 @@ import { batcher } from './batch.ts'
 import { createCalls } from './calls.ts'
 import { createLocal, type Served } from './local.ts'
 import { probeOf } from './probe.ts'
-import type { Hello, HostApi, ToHost, ToHostBatch, ToPage, Welcome } from './protocol.ts'
+import type { Hello, HostApi, ProcessorWish, ToHost, ToHostBatch, ToPage, Welcome } from './protocol.ts'
 import { questions } from './questions.ts'
 import { settledReplies } from './receipts.ts'
 
@@ -70,7 +70,7 @@ export interface Host {
 /** Nobody who does not heed it, and no database that fails, keeps a page from leaving. */
 const STOP_MS = 500
 
-/** `through`: what looks on at each attempt. */
+/** `through`: by this a simulated world looks on at each attempt. */
 export async function openHost(hello: Hello, served: readonly Served[], platform: Platform, receive: (messages: readonly ToPage[]) => void, through?: (execute: Execute) => Execute): Promise<Host> {
   const { name, client, options } = hello
   const { clock, locks, connectivity } = platform
@@ -113,13 +113,18 @@ export async function openHost(hello: Hello, served: readonly Served[], platform
   }
   const calls = createCalls({ engine, hooks: hooks.names, clock, connectivity, client, claims, say, port, requests, cutOff, leave })
 
+  /** One that is refused hears of it when its page asks again; nobody else is to. */
+  async function adopt(wish: ProcessorWish): Promise<void> {
+    try { await calls.process(wish) } catch (error) { if (!isHoldfastError(error) || error.code !== 'VALIDATION') throw error }
+  }
+
   async function begin(): Promise<Welcome> {
     const { replies, receipts } = await settledReplies(engine.store.connection, hello.unsettled)
     engine.store.committer.restore(receipts)
     engine.suspend(hello.suspended)
     await engine.start([own, client])
     for (const one of served) await local.serve(one)
-    await Promise.all(hello.processors.map(calls.process))
+    await Promise.all(hello.processors.map(adopt))
     return { alive: locks.supported ? ownerLock(name, own) : '', replies }
   }
 

@@ -37,7 +37,7 @@ export interface PageProcessors {
 
 /** Where handlers run. */
 interface Around extends Pick<Platform, 'clock' | 'task'> {
-  /** What looks on at each attempt. */
+  /** By this a simulated world looks on at each attempt. */
   through?(execute: Execute): Execute
 }
 const browser: Around = { clock: systemClock, task: taskQueue() }

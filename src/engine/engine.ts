@@ -46,7 +46,7 @@ export interface Engine {
   readonly store: Store
   readonly space: Space
   readonly network: NetworkWatch
-  readonly processors: Processors
+  readonly processors: Pick<Processors, 'add' | 'pause' | 'stop' | 'ended' | 'held' | 'idle'>
   /** Begins. Before this it commits nothing. Of these owners the locks are held by this realm or its page, and it beats for them. */
   start(owners: readonly string[]): Promise<void>
   /** Resolves with the job once it is final. */

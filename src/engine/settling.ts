@@ -71,8 +71,12 @@ export function createSettling({ committer, clock, connectivity, network, random
     }, (error: unknown) => {
       if (closed() || (isHoldfastError(error) && error.code === 'CLOSED')) return
       // One that cannot be stored must not hold up the others.
-      if (endings.length > 1 && refusedByStorage(error)) for (const one of endings) commit(processor, [one], [keyOf(one.token, one.seq)])
-      else clock.after(RETRY_SETTLE_MS, () => { commit(processor, refusedByStorage(error) ? endings.map((one) => one.event.type === 'complete' ? { ...one, event: withoutResult(error) } : one) : endings, keys) })
+      if (endings.length > 1 && refusedByStorage(error)) {
+        const own = endings.map((one) => keyOf(one.token, one.seq))
+        endings.forEach((one, i) => { commit(processor, [one], own.slice(i, i + 1)) })
+        const others = keys.filter((key) => !own.includes(key))
+        if (others.length > 0) commit(processor, [], others)
+      } else clock.after(RETRY_SETTLE_MS, () => { commit(processor, refusedByStorage(error) ? endings.map((one) => one.event.type === 'complete' ? { ...one, event: withoutResult(error) } : one) : endings, keys) })
     })
   }
 

@@ -1,4 +1,4 @@
-/** All that a realm senses, waits for and draws by chance, in one piece, so that a simulated world can take its place. */
+/** What a realm senses, waits for and draws by chance, in one piece, so that a simulated world can take its place. */
 import { broadcastChannel, type Channel, type Message } from './channel.ts'
 import { systemClock, type Clock } from './clock.ts'
 import { browserConnectivity, type Connectivity } from './connectivity.ts'

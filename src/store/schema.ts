@@ -240,7 +240,11 @@ export async function openDatabase(factory: IDBFactory, name: string, generation
   request.onupgradeneeded = ({ oldVersion }) => {
     addRooms(request.result, generation)
     const meta = request.transaction?.objectStore('meta')
-    if (meta && oldVersion > 0) meta.get('main').onsuccess = ({ target }) => { meta.put({ ...(target as IDBRequest<MetaRow>).result, needs: NEEDS }) }
+    if (meta && oldVersion > 0) meta.get('main').onsuccess = ({ target }) => {
+      const { result } = target as IDBRequest<MetaRow | undefined>
+      // Where it is lost, repair makes one.
+      if (result) meta.put({ ...result, needs: NEEDS })
+    }
   }
   let db: IDBDatabase
   try { db = await opened(request) } catch (error) {

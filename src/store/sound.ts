@@ -38,7 +38,7 @@ function unpackAnyway<T>(row: T): T | undefined {
   try { return unpack(row) } catch { return undefined }
 }
 
-/** Rows of a room as far as they can be read: of one that cannot, only the key. */
+/** Rows as they lie in their room, as far as they can be read: of one that cannot, only the key. */
 export async function readable<R extends Room>(tx: Tx, room: R, range: IDBKeyRange | null, count?: number): Promise<Array<{ readonly key: Key<R>; readonly row: Row<R> | undefined }>> {
   const store = tx.raw.objectStore(room)
   const keys = await ask(store.getAllKeys(range, count) as IDBRequest<Array<Key<R>>>)

@@ -10,7 +10,7 @@ type Query = IDBValidKey | IDBKeyRange | null
 /** What is kept apart of jobs may be a file of the browser's, and that may be lost: then it is as if it were not there, which is to end its own job only. */
 const APART: ReadonlySet<Room> = new Set<Room>(['payloads', 'parents'])
 
-export const idOf = (room: Room, key: IDBValidKey): string => `${room} ${JSON.stringify(key)}`
+export const idOf = (room: Room, key: IDBValidKey): string => `${room}\n${([key].flat() as Array<string | number>).join('\n')}`
 
 /** Undefined where what is asked for is lost. */
 export const askAnyway = <T>(request: IDBRequest<T>): Promise<{ readonly result: T } | undefined> => new Promise((resolve, reject) => {
@@ -49,14 +49,12 @@ export class Tx {
 
   async get<R extends Room>(room: R, key: Key<R>): Promise<Row<R> | undefined> {
     if (room === 'meta') return this.#readMeta()
-    const row = APART.has(room) ? this.unlessLost(room, key) : ask<Row<R> | undefined>(this.raw.objectStore(room).get(key))
-    if (room !== 'queues') return unpack(await row)
-    const [older, last] = await Promise.all([row, this.lastQueue(key)])
-    return last ?? older
+    const last = room === 'queues' ? await this.lastQueue(key) : undefined
+    return last ?? unpack(await (APART.has(room) ? this.unlessLost(room, key) : ask<Row<R> | undefined>(this.raw.objectStore(room).get(key))))
   }
 
   #meta: Promise<MetaRow | undefined> | undefined
-  /** Once is enough: it is written last. */
+  /** Once is enough: nothing is written before all is read. */
   #readMeta(): Promise<MetaRow | undefined> { return this.#meta ??= ask<MetaRow | undefined>(this.raw.objectStore('meta').get('main')) }
 
   /** The queue's row that lies in the meta row, if it is asked for: it is newer than the one in its room. */

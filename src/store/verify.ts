@@ -62,7 +62,7 @@ async function scan(ask: Ask): Promise<Audit> {
   const last = await ask((tx) => tx.lastQueue(null))
   await each(ask, audit, 'queues', (row) => { if (row.queue !== last?.queue) checkQueueRow(audit, row) }, (queue) => {
     if (queue !== last?.queue) checkQueueRow(audit, undefined, queue)
-    // Nobody needs it, but it is read along with the others.
+    // Nobody needs it, but it is read along with the others. Its queue is another row now: only that of its room is to go.
     else audit.wrong(`an old row of ${queue} cannot be read`, (work) => { work.deleteRange('queues', IDBKeyRange.only(queue)) })
   })
   if (last) checkQueueRow(audit, isSound('queues', last) ? last : undefined, last.queue)
@@ -82,7 +82,7 @@ async function scan(ask: Ask): Promise<Audit> {
     if (queue && typeof queue.queue !== 'string') audit.wrong('the queue in the meta row cannot be read', (work) => { work.put('meta', 'main', { ...work.meta, queue: undefined }) })
     if (audit.highest >= next) audit.wrong(`number ${audit.highest} is given, but the next is ${next}`, (work) => { work.put('meta', 'main', { ...work.meta, next: audit.highest + 1 }) })
   }, () => {})
-  if (!audit.hasMeta) audit.wrong('the meta row is lost', (work) => { work.put('meta', 'main', { ...newMeta(work.env.token()), next: audit.highest + 1 }) })
+  if (!audit.hasMeta) audit.wrong('the meta row is lost', (work) => { work.put('meta', 'main', { ...newMeta(work.env.token()), next: audit.highest + 1, queue: isSound('queues', last) ? last : undefined }) })
   await checkGroups(ask, audit)
   await checkFamilies(ask, audit)
   return audit

@@ -8,12 +8,12 @@ import type { QueueEvent, EventType } from '../queue.ts'
 import { changes, emptyView, head, keyOf, isKnown, rankOf, sameKey, withLoaded, type LaneView } from './lane-view.ts'
 import { isApart, pack } from './packing.ts'
 import { bucketsOf, type HistoryRow, type MetaRow, type PageKey, type PageRow, type QueueRow, type ReceiptRow, type Room } from './schema.ts'
-import type { Key, Row, Tx } from './tx.ts'
+import { idOf, type Key, type Row, type Tx } from './tx.ts'
 
 const HISTORY_JOBS = 256
 
 const SMALL = 4096
-/** Whether every commit may write it along. What is large costs all of them, and Chromium may keep it in a file, which can be lost. */
+/** Whether every commit may write it along: what is large costs all of them, and Chromium may keep it in a file, which can be lost. Metadata may be what JSON cannot say. */
 const isSmall = (row: QueueRow): boolean => row.settings.defaults?.metadata === undefined && JSON.stringify(row).length <= SMALL
 
 interface Entry { readonly room: Room; readonly key: IDBValidKey; readonly row: unknown; readonly dirty: boolean; readonly add: boolean }
@@ -33,8 +33,6 @@ export interface Env {
   /** Whether anyone listens to events. */
   readonly heard: boolean
 }
-
-const idOf = (room: Room, key: IDBValidKey): string => `${room}\n${([key].flat() as Array<string | number>).join('\n')}`
 
 export const emptyCounts = { waiting: 0, delayed: 0, blocked: 0, active: 0, completed: 0, cancelled: 0, dead: 0 } as const
 

@@ -103,10 +103,10 @@ it('keeps what a page loads within 6000 bytes, minified and compressed', async (
   expect(size).toBeLessThanOrEqual(6000)
 })
 
-it('keeps the worker within 49 400 bytes as it is shipped, compressed', () => {
+it('keeps the worker within 49 500 bytes as it is shipped, compressed', () => {
   const size = gzipSync(readFileSync(join(installed, 'dist/worker.js')), { level: 9 }).length
   console.log(`dist/worker.js: ${size} bytes, compressed`)
-  expect(size).toBeLessThanOrEqual(49_400)
+  expect(size).toBeLessThanOrEqual(49_500)
 })
 
 it('ships the service worker as one file that needs no other, and what a page needs of it within 700 bytes', async () => {

@@ -157,9 +157,9 @@ export class Tab {
     const { alive } = host.welcome
     if (alive) this.#stopWatching = world.locks(page).whenFree(alive, died)
     else { worker.mourners.add(() => { world.after(page, 1000, died) }); if (!worker.alive) world.after(page, 1000, died) }
-    if (owner === this.me) this.#resume()
+    if (owner !== this.me) { this.#died(worker); return }
+    this.#resume()
     for (const message of early) this.#hear(message)
-    if (owner !== this.me) this.#died(worker)
   }
 
   #died(worker: Realm): void {

@@ -7,7 +7,7 @@ import { createLocal } from '../../src/door/local.ts'
 import { createQueue, NetworkError } from '../../src/index.ts'
 import { browserPlatform } from '../../src/platform/platform.ts'
 import { handlerAttempt } from '../../src/runner/handler.ts'
-import { createRunner, type RunEnding } from '../../src/runner/runner.ts'
+import { createRunner, type Run, type RunEnding } from '../../src/runner/runner.ts'
 import { listJobs } from '../../src/store/list.ts'
 import { ProcessorState } from '../../src/engine/processor.ts'
 import type { Locks } from '../../src/platform/locks.ts'
@@ -332,6 +332,30 @@ it('an engine of the page that cannot start leaves nothing open', { timeout: 30_
   await expect(queue.push(Q, 'x', 1)).rejects.toMatchObject({ code: 'STORAGE' })
   await queue.close()
   await until('all is closed', () => open.size === 0 && locks.names.length === 0)
+})
+
+it('handlers that are refused refuse nothing else', async () => {
+  const name = freshName()
+  onTestFinished(() => forget(name))
+  const queue = createQueue(name, { worker: false })
+  const refused = queue.process(Q, () => 1, { concurrency: 0 }).catch(({ code }: HoldfastError) => code)
+  const [first, second] = await Promise.allSettled([queue.push(Q, 'x', 1), after(20).then(() => queue.push(Q, 'x', 2))])
+  expect([await refused, first.status, second.status]).toEqual(['VALIDATION', 'fulfilled', 'fulfilled'])
+  await queue.close()
+})
+
+it('an end that cannot be stored leaves no other waiting, nor one that nobody holds', async () => {
+  const { engine, clock } = await engineOf('page')
+  const settledKeys: string[] = []
+  const runs: Run[] = []
+  await engine.processors.add({ id: 'p', queue: Q, owner: 'page', runs: { kind: 'handlers' }, concurrency: 2, port: { run(_slots, more) { runs.push(...more) }, abort() {}, giveBack() {}, settled(keys) { settledKeys.push(...keys) } } })
+  await Promise.all([1, 2].map(() => engine.store.committer.submit(push('x'))))
+  await clock.advance(1000)
+  const [one, two] = runs.map(({ token, job }) => `${token}:${job.seq}`) as [string, string]
+  engine.processors.ended('p', [{ key: one, event: { type: 'complete', result: () => {} }, ms: 1 }, { key: two, event: complete, ms: 1 }, { key: 'gone:7', event: complete, ms: 1 }])
+  await clock.advance(2000)
+  expect(settledKeys.sort()).toEqual([one, two, 'gone:7'].sort())
+  await engine.processors.idle('p')
 })
 
 it('an engine that is refused its options leaves no listener behind', async () => {

@@ -267,6 +267,17 @@ it('a database of an older version gets the rooms that it lacks, and loses nothi
   expect(faults(await stored(name))).toEqual([])
 })
 
+it('a database of an older version that has lost its meta row is opened, and repaired', async () => {
+  const name = freshName()
+  const old = await openDB(`holdfast:${name}`, 1, { upgrade(db) { db.createObjectStore('meta', { keyPath: 'key' }) } })
+  old.close()
+  const queue = createQueue(name, { worker: false })
+  onTestFinished(async () => { await queue.close(); await forget(name) })
+  await queue.verify({ repair: true })
+  await queue.push('q', 'n', 1)
+  expect(await queue.pull('q')).toMatchObject([{ data: 1 }])
+})
+
 describe('a newer version of the database', () => {
   const upgrade = (name: string, needs?: number): Promise<void> => openDB(`holdfast:${name}`, VERSION + 1, {
     upgrade(db, _old, _new, tx) {
