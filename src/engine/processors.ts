@@ -1,15 +1,12 @@
 /** The processors of this realm: claims for them, stores how their jobs ended, and stops what is no longer theirs. */
 import { HoldfastError } from '../core/errors.ts'
-import type { Clock } from '../platform/clock.ts'
-import type { Connectivity } from '../platform/connectivity.ts'
 import type { RunEnding } from '../runner/runner.ts'
 import * as operations from '../store/operations.ts'
 import { readBox, readLeases, readMeta } from '../store/reads.ts'
 import type { LeaseRow } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
-import type { NetworkWatch } from './network.ts'
 import { HUNGRY_MS, ProcessorState, type ProcessorOptions } from './processor.ts'
-import { createSettling, RETRY_SETTLE_MS } from './settling.ts'
+import { createSettling, RETRY_SETTLE_MS, type SettlingOptions } from './settling.ts'
 
 export interface Processors {
   add(options: ProcessorOptions): Promise<void>
@@ -37,17 +34,9 @@ export interface Processors {
   leave(): void
 }
 
-export interface ProcessorsOptions {
+export interface ProcessorsOptions extends Omit<SettlingOptions, 'committer' | 'settled'> {
   readonly store: Store
-  readonly clock: Clock
-  readonly connectivity: Connectivity
-  readonly network: NetworkWatch
-  /** Uniform in [0, 1). */
-  readonly random: () => number
-  readonly closed: () => boolean
   readonly suspended: () => boolean
-  /** An origin has refused credentials. */
-  readonly refused: () => void
 }
 
 export const LEASE_MS = 30_000

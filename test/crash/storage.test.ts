@@ -136,6 +136,16 @@ test('a log torn by a kill, for which Chromium throws all of the origin away: st
   expect(browser.remade()).toBe(true)
 })
 
+/** As after a kill that took the files of large values along. */
+async function withoutFiles(browser: KillableBrowser, name: string): Promise<Tab> {
+  await browser.killAll()
+  const files = browser.files('IndexedDB', /blob/).filter((path) => statSync(path).isFile())
+  expect(files.length).toBeGreaterThan(0)
+  for (const file of files) rmSync(file)
+  await browser.start()
+  return openTab(browser, site, name)
+}
+
 test('a file of the browser that is lost takes its own job along, and no other', async () => {
   const browser = begin('leveldb')
   const name = freshName()
@@ -144,12 +154,7 @@ test('a file of the browser that is lost takes its own job along, and no other',
     const noise = (): Uint8Array<ArrayBuffer> => crypto.getRandomValues(new Uint8Array(60_000))
     return Promise.all([queue.push('q', 'n', [noise(), noise(), noise()]), queue.push('q', 'n', 1), queue.push('q', 'later', [noise(), noise(), noise()], { delayMs: 3_600_000 }), queue.push('q', 'n', 2)])
   })
-  await browser.killAll()
-  const files = browser.files('IndexedDB', /blob/).filter((path) => statSync(path).isFile())
-  expect(files.length).toBeGreaterThan(0)
-  for (const file of files) rmSync(file)
-  await browser.start()
-  const tab = await openTab(browser, site, name)
+  const tab = await withoutFiles(browser, name)
   expect(await tab.realm.evaluate(async ({ queue, kept }, list) => {
     kept['heard'] = []
     queue.on('degraded', ({ message }) => { (kept['heard'] as string[]).push(`degraded ${message}`) })
@@ -179,12 +184,7 @@ test('rows of queues that lay in a lost file are made again by repair', async ()
     await queue.pushMany('narrow', many.slice(0, 1000))
     await queue.ackMany(await queue.pull('narrow', 1000))
   })
-  await browser.killAll()
-  const files = browser.files('IndexedDB', /blob/).filter((path) => statSync(path).isFile())
-  expect(files.length).toBeGreaterThan(0)
-  for (const file of files) rmSync(file)
-  await browser.start()
-  const tab = await openTab(browser, site, name)
+  const tab = await withoutFiles(browser, name)
   expect(await tab.realm.evaluate(async ({ queue }) => {
     const refused = await queue.push('wide', 'n', 3).catch(({ code }: { code: string }) => code)
     const { found } = await queue.verify()
